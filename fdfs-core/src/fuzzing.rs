@@ -1,0 +1,153 @@
+//! Bodies of the fuzz targets in `fuzz/`, as plain functions, so that the tests run them too.
+//!
+//! Each takes any bytes and panics only when a promise is broken.
+
+use crate::conf::{self, ConfError, Env, GLOBAL, Included, Ini, Warning};
+use crate::settings::{ClientSettings, ModSettings, StorageIds, StorageSettings, TrackerSettings};
+
+/// The classic form: any text gets an answer in bounded memory; what was read, printed and read again is equal.
+pub fn conf_ini(bytes: &[u8]) {
+    let Ok((ini, _)) = classic(bytes) else { return };
+    let entries = || ini.sections().iter().flat_map(|section| &section.entries);
+    assert!(entries().all(|entry| entry.key.len() <= conf::MAX_KEY && entry.value.len() <= conf::MAX_VALUE));
+    // A key that begins like another kind of line cannot be printed as a key.
+    let odd =
+        |text: &str| text.starts_with(['#', '[', '\u{feff}']) || text.contains('\n') || text.contains('\r');
+    let sections_ok =
+        ini.sections().iter().all(|section| !odd(&section.name) && !section.name.contains('\0'));
+    if !sections_ok || entries().any(|entry| odd(&entry.key) || odd(&entry.value)) {
+        return;
+    }
+    let Ok((again, _)) = conf::parse("again", &ini.to_string(), &env(), &mut |_, name| Err(missing(name)))
+    else {
+        panic!("what was printed is refused");
+    };
+    assert_eq!(ini.to_string(), again.to_string(), "what was printed reads back differently");
+}
+
+/// TOML: any text gets an answer.
+pub fn conf_toml(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok((ini, _)) = conf::parse_toml("fuzz.toml", text)
+    {
+        all_settings(&ini);
+    }
+}
+
+/// The settings structs: any text gets settings within their ranges, or an error that names the file.
+pub fn conf_settings(bytes: &[u8]) {
+    if let Ok((ini, _)) = classic(bytes) {
+        all_settings(&ini);
+    }
+}
+
+/// `storage_ids.conf`: any text gets an answer; ids are unique and in range.
+pub fn storage_ids(bytes: &[u8]) {
+    let Ok((ids, _)) = StorageIds::parse("fuzz", &String::from_utf8_lossy(bytes)) else { return };
+    for entry in &ids.entries {
+        assert!((1..=0xff_ffff).contains(&entry.number) && matches!(entry.hosts.len(), 1 | 2));
+        assert_eq!(ids.by_number(entry.number).map(|found| found.at.line), Some(entry.at.line));
+        assert_eq!(ids.by_id(&entry.id).map(|found| found.at.line), Some(entry.at.line));
+    }
+}
+
+/// The text up to the first NUL as the main file, what follows as the file that it may include.
+fn classic(bytes: &[u8]) -> Result<(Ini, Vec<Warning>), ConfError> {
+    let text = String::from_utf8_lossy(bytes);
+    let (main, other) = text.split_once('\0').unwrap_or((&text, ""));
+    conf::parse("fuzz", main, &env(), &mut |_, name| {
+        if other.is_empty() {
+            return Err(missing(name));
+        }
+        Ok(Included { name: name.to_owned(), text: other.to_owned() })
+    })
+}
+
+fn env() -> Env {
+    let ips = [[10, 0, 0, 1], [8, 8, 8, 8]].map(Into::into).to_vec();
+    Env { local_ips: Some(ips), host: Some("host".into()) }
+}
+
+fn missing(name: &str) -> ConfError {
+    ConfError::Read { path: name.to_owned(), source: std::io::ErrorKind::NotFound.into() }
+}
+
+fn all_settings(ini: &Ini) {
+    let named = |error: ConfError| {
+        let text = error.to_string();
+        let file = ini.place_of(GLOBAL).file;
+        assert!(!text.is_empty() && !file.is_empty(), "an error without a place");
+    };
+    match TrackerSettings::from_ini(ini.clone(), Vec::new()) {
+        Ok((tracker, _)) => {
+            assert!(tracker.port > 0 && tracker.work_threads > 0 && tracker.max_package() >= 8192);
+            assert!(
+                tracker.store_lookup <= 2 && tracker.slot_min_size.0 > 0 && !tracker.base_path.is_empty()
+            );
+        }
+        Err(error) => named(error),
+    }
+    match StorageSettings::from_ini(ini.clone(), Vec::new()) {
+        Ok((storage, _)) => {
+            let (least, most) = storage.sync_threads();
+            assert!(1 <= least && least <= most && most <= 256);
+            assert!(!storage.tracker_server.is_empty() && storage.subdir_count_per_path > 0);
+            assert_eq!(Ok(storage.store_paths.len()), usize::try_from(storage.store_path_count));
+        }
+        Err(error) => named(error),
+    }
+    if let Err(error) = ClientSettings::from_ini(ini.clone(), Vec::new()) {
+        named(error);
+    }
+    match ModSettings::from_ini(ini.clone(), Vec::new()) {
+        Ok((module, _)) => assert!(!module.groups.is_empty()),
+        Err(error) => named(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Lines that are nearly right, of every kind of file.
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let line = prop_oneof![
+            "(port|inner_port|buff_size|slot_max_size|trunk_file_size|store_path_count|sync_max_threads|use_trunk_file|\
+              log_level|reserved_storage_space|group_count|store_lookup|sync_start_time|max_buff_size|min_buff_size) = \
+              (-?[0-9]{1,20}|[0-9]{1,4}[KMGTkmgt]B?|[0-9]{1,2}:[0-9]{1,2}|[0-9.]{1,4}%|true|auto|\\PC{0,10})",
+            Just("base_path = /b".to_owned()),
+            Just("tracker_server = 10.0.0.1:22122".to_owned()),
+            Just("group_name = group1".to_owned()),
+            Just("url_have_group_name = true".to_owned()),
+            "store_path[0-3](_readonly)? = (/[a-z]{0,5}|true)",
+            "\\[(error-log|access-log|group[0-3]|)\\]",
+            "[0-9]{1,9} group[0-9] [0-9.:,\\[\\]a-f]{1,20}( rw=(none|read|both|x))?",
+            "#@(if|else|endif|for|endfor|set|function)( [%{}$a-zA-Z0-9_ =\\[\\],]{0,30})?",
+            Just("#include x\0".to_owned()),
+            "[a-z.]{1,6} = (\\[[0-9, \"]{0,10}\\]|\"[a-z]{0,4}\")",
+            "\\PC{0,30}",
+        ];
+        // Half of the texts hold what every file must, so that the later checks are reached too.
+        let head = prop_oneof![
+            Just(""),
+            Just("base_path = /b\ntracker_server = 10.0.0.1\ngroup_name = g\n"),
+            Just("base_path = \"/b\"\ntracker_server = [\"10.0.0.1\"]\ngroup_name = \"g\"\n"),
+        ];
+        let text = (head, proptest::collection::vec(line, 0..25))
+            .prop_map(|(head, lines)| format!("{head}{}", lines.join("\n")).into_bytes());
+        prop_oneof![4 => text, 1 => proptest::collection::vec(any::<u8>(), 0..300)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn bodies_of_the_fuzz_targets(bytes in lines()) {
+            conf_ini(&bytes);
+            conf_toml(&bytes);
+            conf_settings(&bytes);
+            storage_ids(&bytes);
+        }
+    }
+}
