@@ -1,0 +1,288 @@
+//! One file from one storage: what to send and what its answers mean (nginx-module 13, protocol 4.7 and 4.8).
+
+use super::conditions::{Conditions, Verdict};
+use super::plan::{Validators, Wanted};
+use super::range::ByteRange;
+use crate::wire::storage::{Download, FileInfo, GroupAndName, info_flags};
+use crate::wire::{Header, Status, cmd};
+
+/// What the client wants.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The file.
+    pub file: Wanted,
+    /// HEAD: the answer has no body.
+    pub head: bool,
+    /// A single range.
+    pub range: Option<ByteRange>,
+    /// Conditional headers.
+    pub conditions: Conditions,
+}
+
+/// Talks to one storage at a time; [`Fetch::restart`] before the next one.
+#[derive(Debug)]
+pub struct Fetch {
+    job: Job,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Info,
+    Download(Part),
+}
+
+/// What a download must bring.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    file: Validators,
+    range: Option<(u64, u64)>,
+}
+
+/// What to do after some bytes of the storage arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Wait for more.
+    More,
+    /// Forget `consumed` bytes, send `request`, read on.
+    Ask {
+        /// Bytes understood.
+        consumed: usize,
+        /// Next request on the same connection.
+        request: Vec<u8>,
+    },
+    /// Answer the client. `body` bytes of content follow the `consumed` ones.
+    Answer {
+        /// Bytes understood.
+        consumed: usize,
+        /// Bytes of content that follow on this connection.
+        body: u64,
+        /// What the client gets.
+        answer: Answer,
+    },
+    /// This storage has no such file.
+    Missing {
+        /// Bytes understood.
+        consumed: usize,
+    },
+    /// Do not use this storage, nor its connection.
+    Bad(Fault),
+}
+
+/// Head of the answer to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// 200, 206, 304, 412 or 416.
+    pub status: u16,
+    /// Of the whole file.
+    pub file: Validators,
+    /// First and last byte of a 206.
+    pub range: Option<(u64, u64)>,
+}
+
+impl Answer {
+    /// `Content-Length`; `None` where the answer has none.
+    pub const fn length(&self) -> Option<u64> {
+        match (self.status, self.range) {
+            (200, _) => Some(self.file.size),
+            (206, Some((first, last))) => Some(last - first + 1),
+            _ => None,
+        }
+    }
+
+    /// `Content-Range` of 206 and 416.
+    pub fn content_range(&self) -> Option<String> {
+        match (self.status, self.range) {
+            (206, Some((first, last))) => Some(format!("bytes {first}-{last}/{}", self.file.size)),
+            (416, _) => Some(format!("bytes */{}", self.file.size)),
+            _ => None,
+        }
+    }
+}
+
+/// Why a storage's answer is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Not the command byte of an answer.
+    #[error("answer with command {0} instead of 100")]
+    Command(u8),
+    /// Negative body length.
+    #[error("answer with a negative length")]
+    Negative,
+    /// Refused for another reason than a missing file.
+    #[error("status {0}")]
+    Refused(u8),
+    /// An error with a body.
+    #[error("status {0} with a body of {1} bytes")]
+    ErrorBody(u8, u64),
+    /// The file info has another length than documented.
+    #[error("file info of {0} bytes")]
+    Info(u64),
+    /// The file there has another size than its id says.
+    #[error("file of {got} bytes, its id says {want}")]
+    Size {
+        /// As the storage says.
+        got: u64,
+        /// As the id says.
+        want: u64,
+    },
+    /// Not as many bytes as asked for.
+    #[error("{got} bytes announced, {want} asked for")]
+    Length {
+        /// Announced.
+        got: u64,
+        /// Asked for.
+        want: u64,
+    },
+    /// Bytes behind a complete answer.
+    #[error("bytes behind the end of the answer")]
+    Trailing,
+}
+
+impl Fetch {
+    /// Starts a job.
+    pub fn new(job: Job) -> Self {
+        let phase = first_phase(&job);
+        Self { job, phase }
+    }
+
+    /// Forgets what the previous storage said.
+    pub fn restart(&mut self) {
+        self.phase = first_phase(&self.job);
+    }
+
+    /// The job.
+    pub const fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The first request, header and body. Equal for every storage.
+    pub fn request(&self) -> Vec<u8> {
+        match first_phase(&self.job) {
+            Phase::Info => self.info_request(),
+            Phase::Download(part) => self.download_request(&part),
+        }
+    }
+
+    /// Looks at all bytes received and not yet consumed.
+    pub fn feed(&mut self, bytes: &[u8]) -> Step {
+        let Some(head) = Header::peek(bytes) else { return Step::More };
+        if head.cmd != cmd::RESPONSE {
+            return Step::Bad(Fault::Command(head.cmd));
+        }
+        let Some(len) = head.body() else { return Step::Bad(Fault::Negative) };
+        match Status(head.status) {
+            Status::OK => {}
+            _ if len != 0 => return Step::Bad(Fault::ErrorBody(head.status, len)),
+            Status::NOENT if bytes.len() > Header::SIZE => return Step::Bad(Fault::Trailing),
+            Status::NOENT => return Step::Missing { consumed: Header::SIZE },
+            Status(status) => return Step::Bad(Fault::Refused(status)),
+        }
+        match self.phase {
+            Phase::Info => self.info(bytes, len),
+            Phase::Download(part) => content(&part, len),
+        }
+    }
+
+    fn info(&mut self, bytes: &[u8], len: u64) -> Step {
+        if len != 40 && len != 70 {
+            return Step::Bad(Fault::Info(len));
+        }
+        let consumed = Header::SIZE + len as usize;
+        let Some(body) = bytes.get(Header::SIZE..consumed) else { return Step::More };
+        if bytes.len() > consumed {
+            return Step::Bad(Fault::Trailing);
+        }
+        let Ok(info) = FileInfo::parse(body) else { return Step::Bad(Fault::Info(len)) };
+        let file = match self.job.file.known {
+            Some(known) if known.size != info.size => {
+                return Step::Bad(Fault::Size { got: info.size, want: known.size });
+            }
+            Some(known) => known,
+            None if info.size > i64::MAX as u64 || info.mtime < 0 => return Step::Bad(Fault::Info(len)),
+            None => Validators { mtime: info.mtime, size: info.size },
+        };
+        let done = |status, range| Step::Answer { consumed, body: 0, answer: Answer { status, file, range } };
+        let part = match outcome(&self.job, file) {
+            Outcome::Part(part) => part,
+            Outcome::Done(status) => return done(status, None),
+        };
+        if self.job.head || file.size == 0 {
+            return done(if part.range.is_some() { 206 } else { 200 }, part.range);
+        }
+        self.phase = Phase::Download(part);
+        Step::Ask { consumed, request: self.download_request(&part) }
+    }
+
+    fn info_request(&self) -> Vec<u8> {
+        let name = self.job.file.wire_name();
+        let mut body = Vec::with_capacity(160);
+        GroupAndName { group: self.job.file.group, name: &name }.put(&mut body);
+        framed(cmd::QUERY_FILE_INFO, info_flags::NO_CRC | info_flags::SILENT, &body)
+    }
+
+    fn download_request(&self, part: &Part) -> Vec<u8> {
+        let name = self.job.file.wire_name();
+        let (offset, count) = match part.range {
+            Some((first, last)) => (first, last - first + 1),
+            // To the end, so that a longer file than the id says is noticed.
+            None if self.job.file.known.is_some() => (0, 0),
+            // The file may have grown since its info; the client is told the size of then.
+            None => (0, part.file.size),
+        };
+        let mut body = Vec::with_capacity(160);
+        let file = GroupAndName { group: self.job.file.group, name: &name };
+        Download { offset, count, file }.put(&mut body);
+        framed(cmd::DOWNLOAD_FILE, 0, &body)
+    }
+}
+
+/// Content is asked for at once only where the id alone settles the answer.
+fn first_phase(job: &Job) -> Phase {
+    match job.file.known {
+        Some(file) if file.size > 0 && !job.head => match outcome(job, file) {
+            Outcome::Part(part) => Phase::Download(part),
+            // Whether the file exists is still to be seen.
+            Outcome::Done(_) => Phase::Info,
+        },
+        _ => Phase::Info,
+    }
+}
+
+enum Outcome {
+    Part(Part),
+    Done(u16),
+}
+
+fn outcome(job: &Job, file: Validators) -> Outcome {
+    let ranged = match job.conditions.judge(&file) {
+        Verdict::Proceed { range } => range,
+        Verdict::NotModified => return Outcome::Done(304),
+        Verdict::Failed => return Outcome::Done(412),
+    };
+    // nginx answers a range of an empty file with the whole, empty file.
+    let Some(range) = job.range.filter(|_| ranged && file.size > 0) else {
+        return Outcome::Part(Part { file, range: None });
+    };
+    match range.resolve(file.size) {
+        Some(range) => Outcome::Part(Part { file, range: Some(range) }),
+        None => Outcome::Done(416),
+    }
+}
+
+fn content(part: &Part, len: u64) -> Step {
+    let answer = match part.range {
+        Some(_) => Answer { status: 206, file: part.file, range: part.range },
+        None => Answer { status: 200, file: part.file, range: None },
+    };
+    match answer.length() {
+        Some(want) if want == len => Step::Answer { consumed: Header::SIZE, body: len, answer },
+        want => Step::Bad(Fault::Length { got: len, want: want.unwrap_or_default() }),
+    }
+}
+
+fn framed(cmd: u8, status: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = Header { status, ..Header::request(cmd, body.len() as u64) }.encode().to_vec();
+    out.extend_from_slice(body);
+    out
+}

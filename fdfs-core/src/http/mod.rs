@@ -1,0 +1,55 @@
+//! What the nginx module decides, as plain functions: which file a URL names, who may have it, what to answer.
+//!
+//! Source: nginx-module 4, 12, 13 and 15; protocol 3.6, 4.7, 4.8 and 5. The module itself only moves bytes.
+
+mod conditions;
+mod fetch;
+mod peers;
+mod plan;
+mod poll;
+mod range;
+
+pub use conditions::{Conditions, IfModifiedSince, Verdict};
+pub use fetch::{Answer, Fault, Fetch, Job, Step};
+pub use peers::{Health, Member, Peers, Standing, candidates};
+pub use plan::{LocalGroup, Plan, Refusal, Site, Validators, Wanted, plan};
+pub use poll::{Poll, PollFault, PollStep};
+pub use range::ByteRange;
+
+/// Feeds any bytes to every parser of this module that reads from outside: none may panic, and what they
+/// accept must hold together. Body of a fuzz target.
+pub fn check_any_bytes(bytes: &[u8]) {
+    let site = Site {
+        url_has_group: bytes.len().is_multiple_of(2),
+        groups: GroupNameSample::get()
+            .map(|name| LocalGroup { name, paths: vec!["/s0".into(), "/s1".into()] })
+            .into_iter()
+            .collect(),
+    };
+    if let Plan::Local { path, .. } = plan(&site, bytes) {
+        let inside = path.starts_with(b"/s0/data/") || path.starts_with(b"/s1/data/");
+        assert!(inside && !path.windows(3).any(|part| part == b"/.."), "a path left its store");
+    }
+    if let Some((first, last)) = ByteRange::parse(bytes).and_then(|range| range.resolve(1000)) {
+        assert!(first <= last && last < 1000, "a range left its file");
+    }
+    let _ = Conditions { if_none_match: Some(bytes.to_vec()), ..Conditions::default() }
+        .judge(&Validators { mtime: 1, size: 2 });
+    if let Some(name) = GroupNameSample::get() {
+        let mut poll = Poll::new(vec![name]);
+        let _ = poll.feed(bytes);
+        let _ = poll.feed(bytes);
+    }
+}
+
+/// A fixed group name for [`check_any_bytes`].
+struct GroupNameSample;
+
+impl GroupNameSample {
+    fn get() -> Option<crate::ident::GroupName> {
+        crate::ident::GroupName::new(b"group1").ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;
