@@ -1,0 +1,171 @@
+//! The nginx module against members that lie, hang or die.
+//!
+//! Needs nginx (`FDFS_NGINX`, default `nginx`) and the built module (`FDFS_NGINX_MODULE`, default
+//! `target/fast/ngx_http_fastdfs_module.so`, from `ci/build-module`). Without them the tests say so and check nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A failing helper fails the test.
+
+mod member;
+mod server;
+
+use std::time::{Duration, Instant};
+
+use fdfs_core::fileid::{Blob, FileName, Kind, Source, StorePath, crc32};
+use fdfs_core::ident::Extension;
+use member::{Lie, Member};
+use server::Nginx;
+
+/// A file id whose source is `ip`; `random` makes names of equal content differ.
+fn id(content: &[u8], kind: Kind, ip: &str, random: u32) -> String {
+    let source = Source::Ip(ip.parse().unwrap());
+    let blob = Blob::new(source, 0x6500_0000, kind, content.len() as u64, crc32(content), random);
+    let path = StorePath::new(0, 1).unwrap();
+    FileName::generate(path, (0, 0), &blob, Extension::new(b"txt").unwrap(), 1234).logic()
+}
+
+fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+#[test]
+fn local_files_are_served_like_any_static_file() {
+    let Some(nginx) = Nginx::start("local", &[]) else { return };
+    let data = content(100_000);
+    let name = id(&data, Kind::Normal, "127.0.3.1", 1);
+    nginx.store(&name, &data);
+    let url = format!("/group1/{name}");
+    let whole = nginx.get(&url, &[]);
+    assert_eq!((whole.status, whole.body == data), (200, true));
+    assert_eq!(whole.header("etag"), Some("\"65000000-186a0\""));
+    let etag = whole.header("etag").unwrap().to_owned();
+
+    let part = nginx.get(&url, &["Range: bytes=10-19"]);
+    assert_eq!((part.status, part.body == data[10..20]), (206, true));
+    assert_eq!(nginx.get(&url, &["Range: bytes=100000-"]).status, 416);
+    let same = nginx.get(&url, &[&format!("If-None-Match: {etag}")]);
+    assert_eq!((same.status, same.body.len()), (304, 0));
+    let head = nginx.ask("HEAD", &url, &[]);
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("100000"), 0));
+    assert_eq!(nginx.ask("POST", &url, &[]).status, 405);
+    assert_eq!(nginx.get(&format!("/group1/{}", id(b"no", Kind::Normal, "127.0.3.1", 2)), &[]).status, 404);
+    assert_eq!(nginx.get("/group1/M00/00/../../../etc/passwd", &[]).status, 400);
+    assert_eq!(nginx.get(&url.replace("M00", "M01"), &[]).status, 400);
+    assert_eq!(nginx.get(&format!("{url}-m"), &[]).status, 404);
+
+    // A torn copy is not the file.
+    let torn = id(&data, Kind::Normal, "127.0.3.1", 3);
+    nginx.store(&torn, &data[..50_000]);
+    assert_eq!(nginx.get(&format!("/group1/{torn}"), &[]).status, 404);
+}
+
+#[test]
+fn files_elsewhere_come_from_a_member() {
+    let (first, second) = (Member::start("127.0.3.11"), Member::start("127.0.3.12"));
+    let Some(nginx) = Nginx::start("remote", &[&first, &second]) else { return };
+    let data = content(300_000);
+    let name = id(&data, Kind::Normal, "127.0.3.11", 1);
+    first.store(&name, &data);
+    let url = format!("/group1/{name}");
+    let whole = nginx.get(&url, &[]);
+    assert_eq!(
+        (whole.status, whole.body == data, whole.header("etag")),
+        (200, true, Some("\"65000000-493e0\""))
+    );
+    let etag = whole.header("etag").unwrap().to_owned();
+
+    let part = nginx.get(&url, &["Range: bytes=-5"]);
+    assert_eq!((part.status, part.body == data[299_995..]), (206, true));
+    assert_eq!(part.header("content-range"), Some("bytes 299995-299999/300000"));
+    assert_eq!(nginx.get(&url, &["Range: bytes=300000-"]).status, 416);
+    let several = nginx.get(&url, &["Range: bytes=0-1,5-6"]);
+    assert_eq!((several.status, several.body == data), (200, true));
+    let head = nginx.ask("HEAD", &url, &[]);
+    assert_eq!((head.status, head.header("content-length")), (200, Some("300000")));
+    let before = first.requests();
+    assert_eq!(nginx.get(&url, &[&format!("If-None-Match: {etag}")]).status, 304);
+    assert_eq!(first.requests(), before);
+    assert_eq!(first.connections(), 1, "connections are kept");
+
+    let replica = id(&data, Kind::Normal, "127.0.3.11", 2);
+    second.store(&replica, &data);
+    assert_eq!(nginx.get(&format!("/group1/{replica}"), &[]).body, data);
+    let empty = id(b"", Kind::Normal, "127.0.3.11", 3);
+    assert_eq!(nginx.get(&format!("/group1/{empty}"), &[]).status, 404);
+    first.store(&empty, b"");
+    assert_eq!(nginx.get(&format!("/group1/{empty}"), &[]).status, 200);
+    let appender = id(b"x", Kind::Appender, "127.0.3.11", 4);
+    first.store(&appender, &data);
+    let url = format!("/group1/{appender}");
+    assert_eq!(nginx.get(&url, &[]).body, data);
+    assert_eq!(nginx.get(&url, &["Range: bytes=5-9"]).body, data[5..10]);
+}
+
+#[test]
+fn an_address_in_an_id_is_contacted_only_when_it_is_a_member() {
+    let (member, stranger) = (Member::start("127.0.3.21"), Member::start("127.0.3.66"));
+    let Some(nginx) = Nginx::start("stranger", &[&member]) else { return };
+    let name = id(b"made up", Kind::Normal, "127.0.3.66", 1);
+    assert_eq!(nginx.get(&format!("/group1/{name}"), &[]).status, 404);
+    assert_eq!((member.connections(), stranger.connections()), (1, 0));
+}
+
+#[test]
+fn lies_never_become_an_answer() {
+    let (first, second) = (Member::start("127.0.3.31"), Member::start("127.0.3.32"));
+    let data = content(1000);
+    for (row, lie) in Lie::ALL.into_iter().enumerate() {
+        // A fresh worker remembers no failures.
+        let Some(nginx) = Nginx::start(&format!("lie{row}"), &[&first, &second]) else { return };
+        let name = id(&data, Kind::Normal, "127.0.3.31", row as u32);
+        first.store(&name, &data);
+        second.store(&name, &data);
+        let url = format!("/group1/{name}");
+        first.tell(Some(lie));
+        let answer = nginx.get(&url, &[]);
+        if lie == Lie::CutBody {
+            assert!(answer.cut && answer.status == 200, "{lie:?}");
+        } else {
+            assert_eq!(
+                (answer.status, answer.body == data),
+                (200, true),
+                "{lie:?}: the other member answers"
+            );
+            second.tell(Some(lie));
+            let want = if lie == Lie::TooMuch { 200 } else { 502 };
+            let answer = nginx.get(&url, &[]);
+            assert_eq!(
+                (answer.status, want != 200 || answer.body == data),
+                (want, true),
+                "{lie:?}: both lie"
+            );
+        }
+        first.tell(None);
+        second.tell(None);
+        assert_eq!(nginx.get(&url, &[]).body, data, "{lie:?}: the truth again");
+    }
+}
+
+#[test]
+fn a_frozen_member_delays_only_those_who_wait_for_it() {
+    let member = Member::start("127.0.3.41");
+    let Some(nginx) = Nginx::start("frozen", &[&member]) else { return };
+    let data = content(5000);
+    let (here, there) = (id(&data, Kind::Normal, "127.0.3.41", 1), id(&data, Kind::Normal, "127.0.3.41", 2));
+    nginx.store(&here, &data);
+    member.store(&there, &data);
+    member.tell(Some(Lie::Frozen));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| nginx.get(&format!("/group1/{there}"), &[]).status);
+        let asked = Instant::now() + Duration::from_secs(5);
+        while member.requests() == 0 {
+            assert!(Instant::now() < asked, "the member was not asked");
+            std::thread::yield_now();
+        }
+        let start = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(nginx.get(&format!("/group1/{here}"), &[]).body, data);
+        }
+        assert!(!waiting.is_finished() && start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert_eq!(waiting.join().unwrap(), 504);
+    });
+}

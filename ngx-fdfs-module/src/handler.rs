@@ -1,0 +1,69 @@
+//! The content handler: URL in, answer or upstream out.
+
+use fdfs_core::http::{Plan, plan};
+use ngx::ffi::*;
+
+use crate::guard::guard;
+use crate::local::{self, Local};
+use crate::nginx::{self, DONE, OK, status};
+use crate::parked;
+use crate::remote::{self, Start};
+
+/// nginx enters here.
+pub unsafe extern "C" fn handle(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx calls a content handler with a live request and keeps it until it is finalized.
+    guard(status(NGX_HTTP_INTERNAL_SERVER_ERROR), || unsafe { answer(r) })
+}
+
+/// # Safety
+/// `r` must be live.
+unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: the request is live during the whole call; so are its URI and its location's configuration.
+    unsafe {
+        if (*r).method & (NGX_HTTP_GET | NGX_HTTP_HEAD) as ngx_uint_t == 0 {
+            return status(NGX_HTTP_NOT_ALLOWED);
+        }
+        let rc = ngx_http_discard_request_body(r);
+        if rc != OK {
+            return rc;
+        }
+        let Some(conf) = nginx::location(r).site() else { return status(NGX_HTTP_INTERNAL_SERVER_ERROR) };
+        let (file, here) = match plan(&conf.site, nginx::bytes(&(*r).uri)) {
+            Plan::BadRequest(why) => {
+                nginx::log_request(NGX_LOG_INFO, r, &format!("400: {why}"));
+                return status(NGX_HTTP_BAD_REQUEST);
+            }
+            Plan::NotFound => return status(NGX_HTTP_NOT_FOUND),
+            Plan::Remote { file } => (file, NGX_HTTP_NOT_FOUND),
+            Plan::Local { file, path } => match local::serve(r, &path, &file) {
+                Local::Answered(rc) => return rc,
+                Local::Absent(code) => (file, code),
+            },
+        };
+        match remote::start(r, &file, here) {
+            Start::Finished(rc) => rc,
+            Start::Upstream => {
+                hold(r);
+                ngx_http_upstream_init(r);
+                DONE
+            }
+            Start::Wait => {
+                hold(r);
+                parked::park(r, file, here);
+                DONE
+            }
+        }
+    }
+}
+
+/// The request outlives the content phase.
+///
+/// # Safety
+/// `r` must be live.
+unsafe fn hold(r: *mut ngx_http_request_t) {
+    // SAFETY: a live request has a live main request.
+    unsafe {
+        let main = &mut *(*r).main;
+        main.set_count(main.count() + 1);
+    }
+}

@@ -1,0 +1,102 @@
+//! `ngx_http_fastdfs_module`: serves the files of FastDFS groups from a stock nginx.
+//!
+//! Decisions are made in [`fdfs_core::http`]; here are the directives and the edge to nginx. Every function
+//! that nginx calls runs inside [`guard::guard`]: a panic costs one request, not the worker.
+//!
+//! - [`conf`]: directives, `mod_fastdfs.conf` per configuration cycle
+//! - [`handler`]: the content handler; [`local`] and [`remote`] answer, [`parked`] waits for the first peer list
+//! - [`balancer`], [`keepalive`]: which storage, over which connection
+//! - [`tracker`]: who is in the groups, asked in the background
+//! - [`nginx`]: the few macros of nginx that have no binding
+
+mod balancer;
+mod conf;
+mod guard;
+mod handler;
+mod keepalive;
+mod local;
+mod nginx;
+mod parked;
+mod remote;
+mod settings;
+mod tracker;
+mod worker;
+
+use core::ffi::c_char;
+use core::ptr;
+
+use ngx::ffi::{
+    NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_http_module_t, ngx_module_t,
+    ngx_str_t, ngx_uint_t,
+};
+
+type Setter = unsafe extern "C" fn(
+    *mut ngx::ffi::ngx_conf_t,
+    *mut ngx_command_t,
+    *mut core::ffi::c_void,
+) -> *mut c_char;
+
+const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+
+static mut COMMANDS: [ngx_command_t; 4] = [
+    directive(ngx::ngx_string!("ngx_fastdfs_module"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, conf::set_module),
+    directive(ngx::ngx_string!("fastdfs_conf"), ANYWHERE | NGX_CONF_TAKE1, conf::set_path),
+    directive(ngx::ngx_string!("fastdfs_peer"), ANYWHERE | NGX_CONF_TAKE2, conf::set_peer),
+    ngx_command_t::empty(),
+];
+
+const fn directive(name: ngx_str_t, kind: u32, set: Setter) -> ngx_command_t {
+    ngx_command_t {
+        name,
+        type_: kind as ngx_uint_t,
+        set: Some(set),
+        conf: NGX_HTTP_LOC_CONF_OFFSET,
+        offset: 0,
+        post: ptr::null_mut(),
+    }
+}
+
+static CONTEXT: ngx_http_module_t = ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: None,
+    create_main_conf: Some(conf::create_main),
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: Some(conf::create_location),
+    merge_loc_conf: Some(conf::merge_location),
+};
+
+/// The module, under the name that existing configurations and packages know. nginx writes its index into it.
+#[allow(non_upper_case_globals)]
+pub(crate) static mut ngx_http_fastdfs_module: ngx_module_t = ngx_module_t {
+    ctx: ptr::addr_of!(CONTEXT) as _,
+    commands: ptr::addr_of_mut!(COMMANDS) as _,
+    type_: NGX_HTTP_MODULE as ngx_uint_t,
+    init_process: Some(worker::start),
+    exit_process: Some(worker::stop),
+    ..ngx_module_t::default()
+};
+
+/// A table of pointers that nginx reads and never writes.
+#[repr(transparent)]
+pub struct Table<T, const N: usize>([*const T; N]);
+
+// SAFETY: the pointers lead to statics that are valid for the life of the library.
+unsafe impl<T, const N: usize> Sync for Table<T, N> {}
+
+/// Modules of this library, for `load_module`.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+pub static ngx_modules: Table<ngx_module_t, 2> = Table([ptr::addr_of!(ngx_http_fastdfs_module), ptr::null()]);
+
+/// Their names.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+pub static ngx_module_names: Table<c_char, 2> = Table([c"ngx_http_fastdfs_module".as_ptr(), ptr::null()]);
+
+/// Their order: none wanted.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+pub static ngx_module_order: Table<c_char, 1> = Table([ptr::null()]);

@@ -1,0 +1,90 @@
+//! `mod_fastdfs.conf` at configuration time, in the form that requests use.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fdfs_core::http::{LocalGroup, Site};
+use fdfs_core::settings::{ModSettings, ResponseMode};
+
+/// One `mod_fastdfs.conf`.
+pub struct SiteConf {
+    /// Tells apart what workers know for different files, also across reloads.
+    pub number: u64,
+    /// Which URL is which file.
+    pub site: Site,
+    /// Whom to ask for members.
+    pub trackers: Vec<SocketAddr>,
+    /// Longest wait for a connection to a storage.
+    pub connect_timeout: Duration,
+    /// Longest wait for a read from or write to a storage.
+    pub network_timeout: Duration,
+}
+
+/// A line for the error log.
+pub struct Trouble {
+    /// Whether nginx must not start.
+    pub fatal: bool,
+    /// File, line, key, meaning.
+    pub text: String,
+}
+
+/// Reads `path` with its includes. No settings when one of the troubles is fatal.
+pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
+    let fatal = |text: String| Trouble { fatal: true, text };
+    let (settings, warnings) = match ModSettings::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return (None, vec![fatal(error.to_string())]),
+    };
+    let mut notes: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    if settings.http.tokens() {
+        let text =
+            "http.anti_steal.check_token = true: tokens are not supported, and files would be served without";
+        return (None, vec![fatal(format!("{path}: {text}"))]);
+    }
+    notes.extend(without_effect(&settings).into_iter().map(|text| format!("{path}: {text}")));
+    let mut trackers = Vec::new();
+    for tracker in &settings.tracker_server {
+        for host in &tracker.hosts {
+            match (host.as_str(), tracker.port).to_socket_addrs() {
+                Ok(found) => trackers.extend(found.take(1)),
+                Err(error) => notes.push(format!("{path}: tracker_server: {host}: {error}")),
+            }
+        }
+    }
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let site = SiteConf {
+        number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        site: site(&settings),
+        trackers,
+        connect_timeout: Duration::from_secs(settings.connect_timeout.0),
+        network_timeout: Duration::from_secs(settings.network_timeout.0),
+    };
+    let missing =
+        site.site.groups.iter().flat_map(|group| &group.paths).filter(|store| !Path::new(store).is_dir());
+    notes.extend(missing.map(|store| format!("{path}: store path {store} is no directory")));
+    (Some(site), notes.into_iter().map(|text| Trouble { fatal: false, text }).collect())
+}
+
+fn site(settings: &ModSettings) -> Site {
+    let groups = settings.groups.iter().map(|group| LocalGroup {
+        name: group.group_name,
+        paths: group.store_paths.iter().map(|store| store.path.clone()).collect(),
+    });
+    Site { url_has_group: settings.url_have_group_name, groups: groups.collect() }
+}
+
+/// Settings of the existing module that change nothing here.
+fn without_effect(settings: &ModSettings) -> Vec<&'static str> {
+    let mut out = Vec::new();
+    if settings.response_mode == ResponseMode::Redirect {
+        out.push(
+            "response_mode = redirect has no effect: a file that is not here is fetched from its storage",
+        );
+    }
+    if settings.flv_support {
+        out.push("flv_support has no effect: use nginx's flv module");
+    }
+    out
+}
