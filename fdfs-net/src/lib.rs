@@ -1,1 +1,23 @@
-//! See Cargo.toml.
+//! What both daemons and the client share of the network and of the process around it.
+//!
+//! - [`Server`] accepts connections, [`Service`] answers requests on them through [`Conn`];
+//! - [`Peer`] is a connection to another server;
+//! - [`daemon`] is the command line, the background, signals and the pid file;
+//! - [`log`] is the log file.
+
+mod allow;
+mod conn;
+pub mod daemon;
+mod error;
+pub mod log;
+mod peer;
+mod sendfile;
+mod server;
+mod timed;
+
+pub use allow::AllowHosts;
+pub use conn::Conn;
+pub use error::{CallError, CallErrorKind, ConnError};
+pub use peer::{Peer, PeerReader, PeerWriter, Reply, Timeouts};
+pub use server::{Bound, Flow, Server, ServerConf, Service, listen_addrs};
+pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,256 @@
+//! One accepted connection: buffered reads of bodies, gathered replies.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use fdfs_core::wire::{Header, Status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::error::ConnError;
+use crate::sendfile::send_file;
+use crate::timed::within;
+
+/// Read buffer of a connection that is waiting for a request.
+const IDLE_BUFFER: usize = 4 << 10;
+/// Most that one read adds to the buffer.
+const READ_STEP: usize = 64 << 10;
+/// Replies of pipelined requests are written when they add up to this.
+const OUT_STEP: usize = 64 << 10;
+
+/// One accepted connection on its worker thread.
+///
+/// Reads are buffered. Replies are gathered and written before the worker waits for more input, so that
+/// pipelined requests share their writes.
+pub struct Conn {
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    input: BytesMut,
+    out: BytesMut,
+    timeout: Duration,
+    max_body: usize,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        local: SocketAddr,
+        timeout: Duration,
+        max_body: usize,
+    ) -> Self {
+        let input = BytesMut::with_capacity(IDLE_BUFFER);
+        Self { stream, peer, local, input, out: BytesMut::new(), timeout, max_body }
+    }
+
+    /// Address of the other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Address that was connected to.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Longest wait without progress.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The whole body of `head`, at most the server's `buff_size`.
+    pub async fn body(&mut self, head: &Header) -> Result<Bytes, ConnError> {
+        let len = head.body().unwrap_or(u64::MAX);
+        match usize::try_from(len) {
+            Ok(len) if len <= self.max_body => self.take(len).await,
+            _ => Err(ConnError::TooLong { len, max: self.max_body as u64 }),
+        }
+    }
+
+    /// The next `n` bytes of the body, for its fixed part. `n` is bounded by the caller.
+    pub async fn take(&mut self, n: usize) -> Result<Bytes, ConnError> {
+        while self.input.len() < n {
+            let missing = n - self.input.len();
+            self.input.reserve(missing);
+            self.fill().await?;
+        }
+        Ok(self.input.split_to(n).freeze())
+    }
+
+    /// The next piece of a streamed body, 1 to `max` bytes: first what is buffered.
+    pub async fn chunk(&mut self, max: usize) -> Result<Bytes, ConnError> {
+        if self.input.is_empty() && max > 0 {
+            self.input.reserve(max.min(READ_STEP));
+            self.fill().await?;
+        }
+        let n = max.min(self.input.len());
+        Ok(self.input.split_to(n).freeze())
+    }
+
+    /// Reads the next 1 to `buf.len()` bytes of a streamed body into `buf`: first what is buffered, then straight
+    /// from the socket.
+    pub async fn read_into(&mut self, buf: &mut [u8]) -> Result<usize, ConnError> {
+        if !self.input.is_empty() {
+            let n = buf.len().min(self.input.len());
+            buf[..n].copy_from_slice(&self.input.split_to(n));
+            return Ok(n);
+        }
+        self.flush().await?;
+        match within(self.timeout, self.stream.read(buf)).await? {
+            0 if !buf.is_empty() => Err(ConnError::Closed),
+            n => Ok(n),
+        }
+    }
+
+    /// Bytes of the body that have arrived and were not taken yet (they may belong to the next request as well).
+    pub fn buffered(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Reads and throws away the next `n` bytes.
+    pub async fn discard(&mut self, n: u64) -> Result<(), ConnError> {
+        let mut left = n;
+        while left > 0 {
+            let max = usize::try_from(left.min(READ_STEP as u64)).unwrap_or(READ_STEP);
+            left -= self.chunk(max).await?.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// A reply that is only a status.
+    pub fn reply_status(&mut self, status: Status) {
+        self.out.extend_from_slice(&Header::answer(status).encode());
+    }
+
+    /// A successful reply with this body.
+    pub fn reply(&mut self, body: &[u8]) {
+        self.out.reserve(Header::SIZE + body.len());
+        self.reply_head(body.len() as u64);
+        self.out.extend_from_slice(body);
+    }
+
+    /// The header of a successful reply; `len` bytes of body follow through [`Conn::out`] or [`Conn::send_file`].
+    pub fn reply_head(&mut self, len: u64) {
+        self.out.extend_from_slice(&Header::success(len).encode());
+    }
+
+    /// What is going to be written.
+    pub fn out(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    /// Writes the gathered replies.
+    pub async fn flush(&mut self) -> Result<(), ConnError> {
+        while !self.out.is_empty() {
+            let sent = within(self.timeout, self.stream.write(&self.out)).await?;
+            if sent == 0 {
+                return Err(ConnError::Closed);
+            }
+            // The whole buffer at once is the rule: clearing keeps its memory, splitting would not.
+            if sent == self.out.len() {
+                self.out.clear();
+            } else {
+                drop(self.out.split_to(sent));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the gathered replies, then `len` bytes of `file` from `offset` with sendfile(2).
+    ///
+    /// When the file is shorter, the peer has been promised bytes that do not exist: the error ends the connection.
+    pub async fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), ConnError> {
+        send_file(&self.stream, &self.out, file, offset, len, self.timeout).await?;
+        self.out.clear();
+        Ok(())
+    }
+
+    /// The next header if it is there or can be completed. `None`: closed between requests, by the peer or
+    /// because `leave` is done.
+    ///
+    /// Waits without a limit for a first byte, unless `first` (nothing was ever asked); a header that has begun is
+    /// bounded by the network timeout. `idle` is told when the wait for a first byte begins.
+    pub(crate) async fn next_header(
+        &mut self,
+        first: bool,
+        mut leave: Pin<&mut impl Future<Output = ()>>,
+        idle: impl Fn(),
+    ) -> Result<Option<Header>, ConnError> {
+        loop {
+            if let Some(head) = Header::peek(&self.input) {
+                drop(self.input.split_to(Header::SIZE));
+                if self.out.len() >= OUT_STEP {
+                    self.flush().await?;
+                }
+                return Ok(Some(head));
+            }
+            self.flush().await?;
+            if !self.input.is_empty() {
+                self.fill().await?;
+                continue;
+            }
+            self.shrink();
+            idle();
+            let read = self.stream.read_buf(&mut self.input);
+            let read = async { if first { within(self.timeout, read).await } else { Ok(read.await?) } };
+            let got = tokio::select! {
+                biased;
+                got = read => got?,
+                () = &mut leave => 0,
+            };
+            if got == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Ends the connection so that what was written arrives: a socket closed over unread bytes would be reset.
+    pub(crate) async fn close(&mut self) {
+        const MOST: u64 = 16 << 20;
+        const LONGEST: Duration = Duration::from_secs(2);
+        if self.flush().await.is_err() || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        self.input.clear();
+        let drain = async {
+            let mut seen = 0;
+            while seen < MOST {
+                self.input.clear();
+                self.input.reserve(READ_STEP);
+                match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(n) => seen += n as u64,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LONGEST, drain).await;
+    }
+
+    async fn fill(&mut self) -> Result<(), ConnError> {
+        self.flush().await?;
+        if self.input.capacity() == self.input.len() {
+            self.input.reserve(IDLE_BUFFER);
+        }
+        match within(self.timeout, self.stream.read_buf(&mut self.input)).await? {
+            0 => Err(ConnError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// A connection that waits holds little memory.
+    fn shrink(&mut self) {
+        if self.out.capacity() > OUT_STEP {
+            self.out = BytesMut::new();
+        }
+        if self.input.capacity() > READ_STEP {
+            self.input = BytesMut::with_capacity(IDLE_BUFFER);
+        } else {
+            self.input.reserve(IDLE_BUFFER);
+        }
+    }
+}

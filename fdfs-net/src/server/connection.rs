@@ -1,0 +1,142 @@
+//! The life of one connection: header, request, reply, until an end.
+
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, TcpStream};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fdfs_core::wire::{Header, Status, cmd};
+use tokio_util::sync::CancellationToken;
+
+use super::{Flow, Service, Shared};
+use crate::conn::Conn;
+use crate::error::ConnError;
+
+/// The connections of a worker, to find those that are idle.
+#[derive(Default)]
+pub(super) struct Table {
+    all: RefCell<Vec<Rc<Entry>>>,
+    leaving: Cell<bool>,
+}
+
+struct Entry {
+    leave: CancellationToken,
+    /// Since when it waits for a request; `None` while one is under way.
+    idle: Cell<Option<Instant>>,
+}
+
+impl Table {
+    /// Closes the `n` connections that are idle longest.
+    pub fn reap(&self, n: usize) {
+        let all = self.all.borrow();
+        let mut idle: Vec<_> = all
+            .iter()
+            .filter(|entry| !entry.leave.is_cancelled())
+            .filter_map(|entry| Some((entry.idle.get()?, entry)))
+            .collect();
+        idle.sort_by_key(|(since, _)| *since);
+        for (_, entry) in idle.into_iter().take(n) {
+            entry.leave.cancel();
+        }
+    }
+
+    /// Every connection ends after the request that is under way.
+    pub fn leave_all(&self) {
+        self.leaving.set(true);
+        for entry in self.all.borrow().iter() {
+            entry.leave.cancel();
+        }
+    }
+
+    fn enter(&self) -> Rc<Entry> {
+        let entry = Rc::new(Entry { leave: CancellationToken::new(), idle: Cell::new(None) });
+        if self.leaving.get() {
+            entry.leave.cancel();
+        }
+        self.all.borrow_mut().push(Rc::clone(&entry));
+        entry
+    }
+
+    fn remove(&self, entry: &Rc<Entry>) {
+        let mut all = self.all.borrow_mut();
+        if let Some(at) = all.iter().position(|other| Rc::ptr_eq(other, entry)) {
+            all.swap_remove(at);
+        }
+    }
+}
+
+pub(super) async fn serve<S: Service>(
+    service: Arc<S>,
+    shared: &Shared,
+    table: &Table,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let Ok(local) = stream.local_addr() else { return };
+    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+    let (peer, local) = (canonical(peer), canonical(local));
+    let mut conn = Conn::new(stream, peer, local, shared.conf.network_timeout, shared.conf.buff_size);
+    let mut session = service.connected(peer, local);
+    let entry = table.enter();
+    match requests(&service, &mut session, &mut conn, &entry).await {
+        Ok(Flow::Close) => conn.close().await,
+        Ok(Flow::Keep) => {}
+        Err(ConnError::Closed) => tracing::debug!(%peer, "connection closed in the middle of a request"),
+        Err(error) => tracing::warn!(%peer, %error, "connection given up"),
+    }
+    table.remove(&entry);
+    service.closed(&mut session);
+}
+
+/// `Keep`: the peer closed between requests, or sent what gets no reply; `Close`: we end it after a reply.
+async fn requests<S: Service>(
+    service: &Arc<S>,
+    session: &mut S::Session,
+    conn: &mut Conn,
+    entry: &Entry,
+) -> Result<Flow, ConnError> {
+    let mut leave = pin!(entry.leave.cancelled());
+    let mut first = true;
+    loop {
+        let idle = || entry.idle.set(Some(Instant::now()));
+        let head = match conn.next_header(first, leave.as_mut(), idle).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Flow::Keep),
+            Err(ConnError::Closed | ConnError::TimedOut(_)) if first => return Ok(Flow::Keep),
+            Err(error) => return Err(error),
+        };
+        (first, _) = (false, entry.idle.set(None));
+        let Some(body) = head.body() else {
+            tracing::warn!(peer = %conn.peer(), cmd = head.cmd, len = head.len, "negative body length");
+            return Ok(Flow::Keep);
+        };
+        let flow = match head.cmd {
+            cmd::QUIT => return Ok(Flow::Keep),
+            cmd::ACTIVE_TEST => active_test(conn, &head, body).await?,
+            _ => service.handle(session, conn, head).await?,
+        };
+        if flow == Flow::Close {
+            return Ok(Flow::Close);
+        }
+        if entry.leave.is_cancelled() {
+            conn.flush().await?;
+            return Ok(Flow::Close);
+        }
+    }
+}
+
+async fn active_test(conn: &mut Conn, head: &Header, body: u64) -> Result<Flow, ConnError> {
+    if body == 0 {
+        conn.reply_status(Status::OK);
+        return Ok(Flow::Keep);
+    }
+    tracing::warn!(peer = %conn.peer(), len = head.len, "an active test has no body");
+    conn.reply_status(Status::INVAL);
+    Ok(Flow::Close)
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}

@@ -1,0 +1,149 @@
+//! The accept loop and the workers: one acceptor hands sockets to one thread per core, each with its own
+//! current-thread runtime; a connection never changes threads.
+
+mod accept;
+mod connection;
+mod worker;
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use fdfs_core::wire::Header;
+use tokio_util::sync::CancellationToken;
+
+use crate::allow::AllowHosts;
+use crate::conn::Conn;
+use crate::error::ConnError;
+
+/// What to do with the connection after a request. The reply is written in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Wait for the next request.
+    Keep,
+    /// Close. Unread bytes of the body are thrown away, never read as a request.
+    Close,
+}
+
+/// What a daemon answers.
+pub trait Service: Send + Sync + 'static {
+    /// State of one connection; lives on its worker thread.
+    type Session: 'static;
+
+    /// A peer has connected.
+    fn connected(self: &Arc<Self>, peer: SocketAddr, local: SocketAddr) -> Self::Session;
+
+    /// Answers one request. Its body has not been read: exactly `head.len` bytes of it are to be taken, or
+    /// [`Flow::Close`] returned. `head.len` is not negative.
+    fn handle(
+        self: &Arc<Self>,
+        session: &mut Self::Session,
+        conn: &mut Conn,
+        head: Header,
+    ) -> impl Future<Output = Result<Flow, ConnError>>;
+
+    /// The connection has ended, for whatever reason.
+    fn closed(self: &Arc<Self>, _session: &mut Self::Session) {}
+}
+
+/// Limits and addresses of a [`Server`].
+#[derive(Clone)]
+pub struct ServerConf {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Connections at the same time.
+    pub max_connections: usize,
+    /// Of those, kept for cluster peers.
+    pub reserved_peers: usize,
+    /// Longest wait for one read or write.
+    pub network_timeout: Duration,
+    /// Largest body that is read as a whole, in bytes.
+    pub buff_size: usize,
+    /// Longest wait for requests under way when the daemon stops.
+    pub drain: Duration,
+    /// Who may connect.
+    pub allow: AllowHosts,
+    /// Whether an address is a cluster peer and may use the reserved slots.
+    pub is_peer: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+impl ServerConf {
+    /// Defaults of the existing daemons on these addresses.
+    pub fn new(listen: Vec<SocketAddr>) -> Self {
+        Self {
+            listen,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            max_connections: 256,
+            reserved_peers: 0,
+            network_timeout: Duration::from_secs(60),
+            buff_size: 256 << 10,
+            drain: Duration::from_secs(10),
+            allow: AllowHosts::anyone(),
+            is_peer: Arc::new(|_| false),
+        }
+    }
+}
+
+/// The addresses to listen on for `bind_addr` (comma separated, empty for all) and `port`.
+pub fn listen_addrs(bind_addr: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    match bind_addr {
+        [] => vec![SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)],
+        addrs => addrs.iter().map(|&ip| SocketAddr::new(ip, port)).collect(),
+    }
+}
+
+/// A server that does not listen yet.
+pub struct Server;
+
+impl Server {
+    /// Opens the listening sockets. `[::]` takes IPv4 as well; a machine without IPv6 gets `0.0.0.0` instead.
+    pub fn bind(conf: ServerConf) -> io::Result<Bound> {
+        let listeners = conf.listen.iter().map(|&addr| accept::listen(addr)).collect::<io::Result<_>>()?;
+        Ok(Bound { conf, listeners })
+    }
+}
+
+/// A server whose sockets are open; connections wait in the backlog until it runs.
+pub struct Bound {
+    conf: ServerConf,
+    listeners: Vec<TcpListener>,
+}
+
+impl Bound {
+    /// Where it listens, with the ports that the system chose.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until `stop`, then closes idle connections at once, lets requests under way finish for at most the
+    /// drain time, and returns. Blocks the calling thread, which is the acceptor.
+    pub fn run<S: Service>(self, service: Arc<S>, stop: CancellationToken) -> io::Result<()> {
+        let shared = Arc::new(Shared { conf: self.conf, open: AtomicUsize::new(0), stop });
+        let workers = (0..shared.conf.workers.max(1))
+            .map(|index| worker::spawn(index, Arc::clone(&service), Arc::clone(&shared)))
+            .collect::<io::Result<Vec<_>>>()?;
+        let (handles, threads): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+        let result = accept::run(self.listeners, handles, &shared);
+        // A failed acceptor ends the workers too.
+        shared.stop.cancel();
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+        result
+    }
+}
+
+/// What acceptor and workers share.
+struct Shared {
+    conf: ServerConf,
+    /// Connections that are open.
+    open: AtomicUsize,
+    stop: CancellationToken,
+}
