@@ -51,6 +51,70 @@ pub fn storage_ids(bytes: &[u8]) {
     }
 }
 
+/// Requests and answers: any bytes get a message or an error, and a message writes itself as it was read.
+pub fn wire(bytes: &[u8]) {
+    use crate::wire::{Header, list, query, report, storage, sync};
+    let Some((head, body)) = bytes.split_first_chunk::<{ Header::SIZE }>() else { return };
+    let head = Header::decode(head);
+    assert_eq!(Header::decode(&head.encode()), head);
+    let _ = query::parse_group(body);
+    if let Ok(query) = query::FileQuery::parse(body) {
+        written(body, |out| query.put(out));
+    }
+    let _ = query::StoreTarget::parse(body);
+    let _ = query::FetchTarget::parse(body);
+    let _ = query::parse_store_all(body);
+    let _ = query::parse_fetch_all(body);
+    let _ = list::GroupRecord::parse_list(body);
+    let _ = list::StorageRecord::parse_list(body);
+    let _ = report::Brief::parse_list(body);
+    let _ = report::JoinHead::parse(body);
+    let _ = report::Changes::parse(body);
+    if let Ok(upload) = storage::Upload::parse(body, u64::try_from(head.len).unwrap_or(0)) {
+        assert!(upload.size <= head.len.unsigned_abs(), "more content than body");
+    }
+    if let Ok(name) = storage::GroupAndName::parse(body) {
+        written(body, |out| name.put(out));
+    }
+    if let Ok(download) = storage::Download::parse(body) {
+        written(body, |out| download.put(out));
+    }
+    let _ = storage::SetMetadata::parse(body);
+    let _ = storage::FileInfo::parse(body);
+    let _ = sync::SyncCopy::parse(body, head);
+    if let Ok(delete) = sync::SyncDelete::parse(body) {
+        written(body, |out| delete.put(out));
+    }
+}
+
+/// What was read, written and read again means the same; groups may have been padded with other bytes than NUL.
+fn written(body: &[u8], put: impl FnOnce(&mut Vec<u8>)) {
+    let mut out = Vec::new();
+    put(&mut out);
+    assert_eq!(out.len(), body.len(), "a message of another length");
+}
+
+/// File ids: any text gets a name or an error; a name stays inside its store path and is printed as it was read.
+pub fn file_id(bytes: &[u8]) {
+    use crate::fileid::{FileName, split_id};
+    if let Some(Ok((group, name))) = std::str::from_utf8(bytes).ok().map(split_id) {
+        assert!(group.as_str().len() <= 16 && bytes.ends_with(name.as_bytes()));
+    }
+    let Ok(name) = FileName::parse(bytes, 3) else { return };
+    assert!(name.path().index() < 3);
+    let mut parts = name.true_name().split(|&byte| byte == b'/');
+    assert!(!parts.any(|part| part == b".." || part.is_empty()), "a name left its store path");
+    assert_eq!(name.logic().len(), name.logic_len());
+    let again = FileName::parse(name.logic().as_bytes(), 3);
+    assert_eq!(again.ok().map(|again| again.logic()), Some(name.logic()));
+    let _ = (name.blob(), name.trunk_slot(), name.metadata(), name.is_slave(), name.is_normal());
+}
+
+/// What the nginx module reads: URLs, ranges, answers of trackers.
+pub fn http(bytes: &[u8]) {
+    crate::http::check_any_bytes(bytes);
+}
+
 /// The text up to the first NUL as the main file, what follows as the file that it may include.
 fn classic(bytes: &[u8]) -> Result<(Ini, Vec<Warning>), ConfError> {
     let text = String::from_utf8_lossy(bytes);
@@ -148,6 +212,20 @@ mod tests {
             conf_toml(&bytes);
             conf_settings(&bytes);
             storage_ids(&bytes);
+        }
+
+        #[test]
+        fn bodies_on_messages(bytes in proptest::collection::vec(any::<u8>(), 0..700)) {
+            wire(&bytes);
+        }
+
+        #[test]
+        fn bodies_on_names(
+            name in "(group[0-9]/)?M0[0-9A-F]/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_-]{27}[a-z0-9.-]{0,12}|\\PC{0,60}",
+        ) {
+            file_id(name.as_bytes());
+            file_id(name.trim_start_matches("group1/").as_bytes());
+            http(name.as_bytes());
         }
     }
 }
