@@ -1,1 +1,23 @@
-//! See Cargo.toml.
+//! The storage daemon.
+//!
+//! - [`disk`]: the store paths; files appear under their name whole or not at all;
+//! - [`state`]: small files that outlive the process;
+//! - [`binlog`]: the replication log;
+//! - [`service`]: what clients and peers ask;
+//! - [`sync`]: replication, both ends;
+//! - [`link`]: the trackers.
+
+pub mod binlog;
+pub mod disk;
+pub mod identity;
+pub mod link;
+mod members;
+mod run;
+pub mod service;
+pub mod state;
+mod storage;
+pub mod sync;
+
+pub use members::{Member, Members};
+pub use run::{LOG_NAME, load, run};
+pub use storage::{Storage, now};

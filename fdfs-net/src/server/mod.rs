@@ -120,6 +120,12 @@ impl Bound {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
+    /// Says which addresses are cluster peers, when that is known only after the sockets were opened.
+    pub fn with_peers(mut self, is_peer: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.conf.is_peer = Arc::new(is_peer);
+        self
+    }
+
     /// Serves until `stop`, then closes idle connections at once, lets requests under way finish for at most the
     /// drain time, and returns. Blocks the calling thread, which is the acceptor.
     pub fn run<S: Service>(self, service: Arc<S>, stop: CancellationToken) -> io::Result<()> {

@@ -1,0 +1,158 @@
+//! The replication log on disk: `base_path/data/sync/binlog.NNN` (replication 2).
+
+mod reader;
+mod recover;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fdfs_core::binlog::{Pos, Record};
+use tokio::sync::watch;
+
+pub use reader::{Item, Reader};
+
+/// A file is closed when it has reached this many bytes.
+const SEGMENT: u64 = 1 << 30;
+
+/// The log. Appending is one write(2) under a mutex.
+///
+/// A record is written before the file it speaks of becomes visible, so that nothing can be in the tree without a
+/// record. Until then it is unsettled ([`Pending`]), and readers stop before it.
+pub struct Binlog {
+    dir: PathBuf,
+    state: Mutex<State>,
+    /// End of what readers may read.
+    readable: watch::Sender<Pos>,
+}
+
+struct State {
+    file: File,
+    end: Pos,
+    /// Starts of unsettled records, with their number.
+    open: BTreeMap<Pos, ()>,
+    /// A failed write left bytes that could not be removed.
+    torn: bool,
+}
+
+impl Binlog {
+    /// Opens the log, and removes a line that was not written to its end.
+    pub fn open(dir: &Path) -> io::Result<Arc<Self>> {
+        fs::create_dir_all(dir)?;
+        let index = recover::current_index(dir)?;
+        let path = segment(dir, index);
+        let file = File::options().create(true).append(true).read(true).open(&path)?;
+        let offset = recover::cut_torn_line(&file, &path)?;
+        let end = Pos { index, offset };
+        let state = State { file, end, open: BTreeMap::new(), torn: false };
+        Ok(Arc::new(Self {
+            dir: dir.to_owned(),
+            state: Mutex::new(state),
+            readable: watch::Sender::new(end),
+        }))
+    }
+
+    /// Appends a record. On an error nothing of it stays in the log.
+    pub fn append(self: &Arc<Self>, record: &Record) -> io::Result<Pending> {
+        let line = record.to_string();
+        if line.len() >= Record::LINE_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record is too long"));
+        }
+        let mut state = self.lock();
+        state.repair()?;
+        if state.end.offset >= SEGMENT {
+            self.rotate(&mut state)?;
+        }
+        if let Err(error) = state.file.write_all(line.as_bytes()) {
+            state.torn = true;
+            // If this fails too, the next append tries again before it writes.
+            let _ = state.repair();
+            return Err(error);
+        }
+        let start = state.end;
+        state.end.offset += line.len() as u64;
+        state.open.insert(start, ());
+        Ok(Pending { log: Arc::clone(self), start })
+    }
+
+    /// Where the log ends, settled or not.
+    pub fn end(&self) -> Pos {
+        self.lock().end
+    }
+
+    /// Follows how far readers may read.
+    pub fn readable(&self) -> watch::Receiver<Pos> {
+        self.readable.subscribe()
+    }
+
+    /// Reads from `pos`, which is the start of a record.
+    pub fn reader(self: &Arc<Self>, pos: Pos) -> Reader {
+        Reader::new(Arc::clone(self), pos)
+    }
+
+    fn settle(&self, start: Pos) {
+        let mut state = self.lock();
+        state.open.remove(&start);
+        let readable = state.open.first_key_value().map_or(state.end, |(first, ())| *first);
+        // Under the lock, so that it never goes back.
+        self.readable.send_if_modified(|old| {
+            let moved = readable > *old;
+            if moved {
+                *old = readable;
+            }
+            moved
+        });
+    }
+
+    fn rotate(&self, state: &mut State) -> io::Result<()> {
+        let index = state.end.index + 1;
+        let path = segment(&self.dir, index);
+        let file = File::options().create(true).truncate(true).write(true).open(&path)?;
+        drop(file);
+        state.file = File::options().append(true).read(true).open(&path)?;
+        state.end = Pos { index, offset: 0 };
+        recover::save_index(&self.dir, index)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Removes what a failed write left.
+    fn repair(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.end.offset)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}
+
+/// A record whose effect is not visible yet. Dropped, it is settled: readers may read it.
+#[must_use = "dropping it says that the effect of the record is visible"]
+pub struct Pending {
+    log: Arc<Binlog>,
+    start: Pos,
+}
+
+impl Pending {
+    /// The effect is visible, or will never be: then a reader finds no file and steps over the record.
+    pub fn settle(self) {}
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.log.settle(self.start);
+    }
+}
+
+fn segment(dir: &Path, index: u32) -> PathBuf {
+    dir.join(format!("binlog.{index:03}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! A file that has no public name yet.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use fdfs_core::fileid::{FileName, StorePath};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::paths::{StorePaths, TEMP_DIR};
+
+/// A file being written. It has no name (`O_TMPFILE`), or, where the file system cannot do that, one in a hidden
+/// folder outside the public tree that is emptied at start. Dropped, it is gone.
+pub struct NewFile<'a> {
+    paths: &'a StorePaths,
+    path: StorePath,
+    file: File,
+    temp: Option<String>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl<'a> NewFile<'a> {
+    /// Starts a file on a store path, mode 0644.
+    pub fn create(paths: &'a StorePaths, path: StorePath) -> io::Result<Self> {
+        let data = paths.data(path);
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match rustix::fs::openat(data, ".", flags, MODE) {
+            Ok(fd) => return Ok(Self { paths, path, file: fd.into(), temp: None }),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let name = temp_name();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd: OwnedFd = rustix::fs::openat(data, &name, flags, MODE)?;
+        Ok(Self { paths, path, file: fd.into(), temp: Some(name) })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Appends to it.
+    pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Sets access and modification time.
+    pub fn set_mtime(&self, unix_secs: i64) -> io::Result<()> {
+        let time = Timespec { tv_sec: unix_secs, tv_nsec: 0 };
+        Ok(rustix::fs::futimens(&self.file, &Timestamps { last_access: time, last_modification: time })?)
+    }
+
+    /// Gives the file its name. An error of kind `AlreadyExists` when there is one of that name.
+    pub fn publish(&mut self, name: &FileName) -> io::Result<()> {
+        debug_assert_eq!(name.path(), self.path, "a file stays on its store path");
+        match self.link(name) {
+            // Directories are made at start; one that an operator removed comes back.
+            Err(Errno::NOENT) => {
+                self.paths.make_dir(self.path, name.dir())?;
+                self.link(name)
+            }
+            done => done,
+        }
+        .map_err(Into::into)
+    }
+
+    /// Gives the file its name, in place of what has it.
+    pub fn replace(&mut self, name: &FileName) -> io::Result<()> {
+        let data = self.paths.data(self.path);
+        let temp = match &self.temp {
+            Some(temp) => temp.clone(),
+            None => {
+                let temp = temp_name();
+                link_unnamed(&self.file, data, temp.as_bytes())?;
+                self.temp = Some(temp.clone());
+                temp
+            }
+        };
+        match rustix::fs::renameat(data, &temp, data, name.true_name()) {
+            Err(Errno::NOENT) => {
+                self.paths.make_dir(self.path, name.dir())?;
+                rustix::fs::renameat(data, &temp, data, name.true_name())?;
+            }
+            done => done?,
+        }
+        self.temp = None;
+        Ok(())
+    }
+
+    fn link(&mut self, name: &FileName) -> Result<(), Errno> {
+        let data = self.paths.data(self.path);
+        let Some(temp) = &self.temp else { return link_unnamed(&self.file, data, name.true_name()) };
+        match rustix::fs::renameat_with(data, temp, data, name.true_name(), RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                rustix::fs::linkat(data, temp, data, name.true_name(), AtFlags::empty())?;
+            }
+            done => {
+                done?;
+                self.temp = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if let Some(temp) = &self.temp {
+            let _ = rustix::fs::unlinkat(self.paths.data(self.path), temp, AtFlags::empty());
+        }
+    }
+}
+
+const MODE: Mode = Mode::from_raw_mode(0o644);
+
+fn temp_name() -> String {
+    format!("{TEMP_DIR}/{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed))
+}
+
+fn link_unnamed(file: &File, data: impl AsFd, name: &[u8]) -> Result<(), Errno> {
+    // linkat(2) of an open descriptor without privileges goes through its name in /proc.
+    let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, from, data, name, AtFlags::SYMLINK_FOLLOW)
+}

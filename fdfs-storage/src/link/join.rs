@@ -1,0 +1,122 @@
+//! Join, and the negotiation of who brings the old files (replication 6.2).
+
+use std::net::SocketAddr;
+
+use fdfs_core::ident::{StorageId, StorageStatus};
+use fdfs_core::wire::report::{JoinAnswer, JoinHead, SyncSource};
+use fdfs_core::wire::{Status, Text, cmd};
+use fdfs_net::{CallError, CallErrorKind, Peer};
+use zerocopy::byteorder::big_endian::I64;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::trackers::{Trackers, source};
+
+/// The version that peers and tools are told: the one whose protocol this is.
+pub(crate) const VERSION: &str = "6.16.1";
+
+/// Joins and settles the source of the old files.
+pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) -> Result<(), CallError> {
+    let storage = &trackers.storage;
+    let body = join_body(trackers, index);
+    let answer = tracker.ask(cmd::STORAGE_JOIN, &body, 64).await?;
+    let answer = JoinAnswer::read_from_bytes(&answer).map_err(|_| CallError {
+        addr: tracker.addr(),
+        doing: "join",
+        kind: CallErrorKind::BadAnswer("not 17 bytes".into()),
+    })?;
+    trackers.joined.borrow_mut()[index] = true;
+    let status = StorageStatus::from_wire(answer.status).ok();
+    trackers.statuses.borrow_mut()[index] = status;
+    tracing::info!(tracker = %tracker.addr(), status = status.map_or("?", StorageStatus::name), "joined");
+    negotiate(trackers, tracker).await?;
+    // Every tracker is told; a source that is not known any more is forgotten.
+    let init = storage.init();
+    let id =
+        StorageId::new(init.sync_src_server.as_bytes()).ok().filter(|_| !init.sync_src_server.is_empty());
+    let notice =
+        SyncSource { source_id: StorageId::field_of(id), until: I64::new(init.sync_until_timestamp) };
+    let reply = tracker.call(cmd::SYNC_NOTIFY, 0, notice.as_bytes(), 64).await?;
+    match reply.status {
+        Status::OK => Ok(()),
+        Status::NOENT if Some(tracker.addr()) == trackers.leader() => {
+            tracing::warn!(source = init.sync_src_server, "the source of the old files is gone");
+            save(storage.update_init(|init| init.sync_src_server.clear()));
+            Ok(())
+        }
+        Status::NOENT => Ok(()),
+        status => Err(CallError {
+            addr: tracker.addr(),
+            doing: "tell the sync source",
+            kind: CallErrorKind::Status(status),
+        }),
+    }
+}
+
+/// Once in the life of a storage.
+async fn negotiate(trackers: &Trackers, tracker: &mut Peer) -> Result<(), CallError> {
+    let storage = &trackers.storage;
+    let _alone = trackers.negotiation.lock().await;
+    if storage.init().sync_old_done {
+        return Ok(());
+    }
+    let body = tracker.ask(cmd::SYNC_DEST_REQ, b"", 64).await?;
+    let found = source(&body);
+    match &found {
+        Some((id, until)) => tracing::info!(source = %id, until, "old files come from another member"),
+        None => tracing::info!("no other member has old files"),
+    }
+    save(storage.update_init(|init| {
+        init.sync_old_done = true;
+        init.sync_src_server = found.map_or_else(String::new, |(id, _)| id.as_str().to_owned());
+        init.sync_until_timestamp = found.map_or(0, |(_, until)| until);
+    }));
+    Ok(())
+}
+
+fn save(done: std::io::Result<()>) {
+    if let Err(error) = done {
+        // Asked again after the next start.
+        tracing::error!("{error}");
+    }
+}
+
+fn join_body(trackers: &Trackers, index: usize) -> Vec<u8> {
+    let storage = &trackers.storage;
+    let (identity, init) = (&storage.identity, storage.init());
+    let number = |n: u64| I64::new(i64::try_from(n).unwrap_or(i64::MAX));
+    let with_ids = storage.params.load().use_storage_id;
+    let head = JoinHead {
+        group: Text::cut(identity.group.bytes()),
+        port: number(u64::from(identity.port)),
+        store_path_count: number(storage.paths.count() as u64),
+        subdir_count: number(u64::from(storage.settings.subdir_count_per_path)),
+        upload_priority: I64::new(i64::from(storage.settings.upload_priority)),
+        join_time: I64::new(init.join_time),
+        up_time: I64::new(identity.up_time),
+        version: Text::cut(VERSION.as_bytes()),
+        init_flag: u8::from(!init.sync_old_done),
+        status: own_status(trackers),
+        id: StorageId::field_of(Some(identity.id).filter(|_| with_ids)),
+        tracker_ip: Text::cut(trackers.addr(index).ip().to_string().as_bytes()),
+        tracker_count: number(trackers.count() as u64),
+    };
+    let mut body = head.as_bytes().to_vec();
+    for addr in trackers.addrs() {
+        body.extend_from_slice(format!("{}\n", line(*addr)).as_bytes());
+    }
+    body
+}
+
+/// As the leader told it; -1, "do not create me", while another tracker may still know better.
+fn own_status(trackers: &Trackers) -> i8 {
+    let storage = &trackers.storage;
+    if let Some(member) = storage.members.get(&storage.identity.id) {
+        return member.status.wire().cast_signed();
+    }
+    let all_asked = trackers.count() == 1 || trackers.joined.borrow().iter().all(|joined| *joined);
+    if all_asked { 0 } else { -1 }
+}
+
+fn line(addr: SocketAddr) -> String {
+    addr.to_string()
+}

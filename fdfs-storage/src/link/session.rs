@@ -1,0 +1,200 @@
+//! The conversation with one tracker, for as long as the daemon runs.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fdfs_core::ident::StorageStatus;
+use fdfs_core::wire::cmd;
+use fdfs_core::wire::list::StatBlock;
+use fdfs_core::wire::report::{Brief, Changes, PathUsage, SyncedFrom};
+use fdfs_net::{CallError, CallErrorKind, CancellationToken, Peer};
+use tokio::time::Instant;
+use zerocopy::IntoBytes;
+use zerocopy::byteorder::big_endian::{I32, I64};
+
+use super::join::join;
+use super::merge::merge;
+use super::trackers::Trackers;
+use crate::storage::Storage;
+
+/// While something in the group is not settled, beats come at least this often.
+const SOON: Duration = Duration::from_secs(1);
+/// Longest answer: flag, leader, trunk server, 32 members.
+const ANSWER_MAX: usize = 1 + 67 * Changes::BRIEFS_MAX;
+
+/// Talks to the tracker until `stop`; connects again whenever the connection breaks.
+pub(super) async fn keep(trackers: Rc<Trackers>, index: usize, stop: CancellationToken) {
+    let addr = trackers.addr(index);
+    let mut said = String::new();
+    loop {
+        let ended = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = talk(&trackers, index, &mut said) => ended,
+        };
+        if let Err(error) = ended {
+            let text = error.to_string();
+            if text != said {
+                tracing::error!(tracker = %addr, "the conversation with the tracker ended: {text}");
+                said = text;
+            }
+        }
+        trackers.statuses.borrow_mut()[index] = None;
+        if trackers.leader() == Some(addr) {
+            trackers.set_leader(None);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SOON) => {}
+        }
+    }
+}
+
+async fn talk(trackers: &Trackers, index: usize, said: &mut String) -> Result<(), CallError> {
+    let mut tracker = trackers.connect(trackers.addr(index)).await?;
+    tracing::info!(tracker = %tracker.addr(), "successfully connect to tracker server {}", tracker.addr());
+    join(trackers, index, &mut tracker).await?;
+    said.clear();
+    let mut session = Session::new(trackers, tracker);
+    loop {
+        session.step().await?;
+        if session.rejoin {
+            return Ok(());
+        }
+    }
+}
+
+struct Session<'a> {
+    trackers: &'a Trackers,
+    storage: &'a Arc<Storage>,
+    tracker: Peer,
+    beat_at: Instant,
+    disk_at: Instant,
+    sent: Option<StatBlock>,
+    synced: u64,
+    rejoin: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(trackers: &'a Trackers, tracker: Peer) -> Self {
+        let now = Instant::now();
+        let storage = &trackers.storage;
+        Self { trackers, storage, tracker, beat_at: now, disk_at: now, sent: None, synced: 0, rejoin: false }
+    }
+
+    async fn step(&mut self) -> Result<(), CallError> {
+        let mut changes = self.storage.members.follow();
+        let soon = self.beat_at.min(self.disk_at);
+        tokio::select! {
+            () = tokio::time::sleep_until(soon) => {}
+            // A change of the group is news that this tracker may have more of.
+            _ = changes.changed() => self.beat_at = self.beat_at.min(Instant::now() + SOON),
+        }
+        if Instant::now() >= self.disk_at {
+            self.disk().await?;
+            self.disk_at = Instant::now() + self.storage.settings.stat_report_interval.duration();
+        }
+        if Instant::now() >= self.beat_at {
+            self.beat().await?;
+            self.report_synced().await?;
+            self.beat_at = Instant::now() + self.pause();
+        }
+        Ok(())
+    }
+
+    /// Until the next beat.
+    fn pause(&self) -> Duration {
+        let list = self.storage.members.list();
+        let gone = |status| {
+            matches!(status, StorageStatus::Deleted | StorageStatus::IpChanged | StorageStatus::None)
+        };
+        let settled = !list.is_empty()
+            && list.iter().all(|member| member.status == StorageStatus::Active || gone(member.status))
+            && self.trackers.leader().is_some();
+        let normal = self.storage.settings.heart_beat_interval.duration().max(SOON);
+        if settled { normal } else { SOON }
+    }
+
+    async fn beat(&mut self) -> Result<(), CallError> {
+        let block = self.storage.stat.block([0; 3]);
+        let body = if self.sent == Some(block) { &[][..] } else { block.as_bytes() };
+        let answer = self.tracker.ask(cmd::STORAGE_BEAT, body, ANSWER_MAX).await?;
+        self.sent = Some(block);
+        self.take(&answer).await
+    }
+
+    async fn disk(&mut self) -> Result<(), CallError> {
+        match self.storage.paths.measure() {
+            // A path that cannot be measured keeps what it had.
+            Err(error) => tracing::error!("free space: {error}"),
+            Ok(spaces) => tracing::debug!(?spaces, "free space"),
+        }
+        let number = |n: u64| I64::new(i64::try_from(n).unwrap_or(i64::MAX));
+        let body: Vec<u8> = self
+            .storage
+            .paths
+            .indexes()
+            .flat_map(|path| {
+                let space = self.storage.paths.space(path);
+                let usage = PathUsage { total_mb: number(space.total_mib), free_mb: number(space.free_mib) };
+                usage.as_bytes().to_vec()
+            })
+            .collect();
+        let answer = self.tracker.ask(cmd::REPORT_DISK_USAGE, &body, ANSWER_MAX).await?;
+        self.take(&answer).await
+    }
+
+    async fn report_synced(&mut self) -> Result<(), CallError> {
+        let changes = self.storage.synced.changes();
+        if changes == self.synced {
+            return Ok(());
+        }
+        let body: Vec<u8> = self
+            .storage
+            .synced
+            .times()
+            .into_iter()
+            .flat_map(|(id, time)| {
+                let timestamp = I32::new(i32::try_from(time).unwrap_or(i32::MAX));
+                SyncedFrom { source_id: id.field(), timestamp }.as_bytes().to_vec()
+            })
+            .collect();
+        let answer = self.tracker.ask(cmd::SYNC_REPORT, &body, ANSWER_MAX).await?;
+        self.synced = changes;
+        self.take(&answer).await
+    }
+
+    /// News in an answer.
+    async fn take(&mut self, answer: &[u8]) -> Result<(), CallError> {
+        let changes = Changes::parse(answer).map_err(|bad| CallError {
+            addr: self.tracker.addr(),
+            doing: "read the tracker's news",
+            kind: CallErrorKind::BadAnswer(bad.to_string()),
+        })?;
+        if let Some(leader) = &changes.leader {
+            self.trackers.set_leader(addr_of(leader));
+        }
+        let Some(told) = &changes.members else { return Ok(()) };
+        let merged = merge(&self.storage.members.list(), told, &self.storage.identity.id);
+        for member in &merged.list {
+            let before = self.storage.members.get(&member.id).map(|member| member.status);
+            if before != Some(member.status) {
+                tracing::info!(member = %member.id, addr = %member.addr, status = member.status.name(),
+                    before = before.map_or("unknown", StorageStatus::name), "member of the group");
+            }
+        }
+        self.storage.members.set(merged.list);
+        if !merged.tell.is_empty() {
+            let body: Vec<u8> = merged.tell.iter().flat_map(|brief| brief.as_bytes().to_vec()).collect();
+            self.tracker.ask(cmd::REPLICA_CHG, &body, 64).await?;
+        }
+        self.rejoin |= merged.rejoin;
+        Ok(())
+    }
+}
+
+fn addr_of(brief: &Brief) -> Option<SocketAddr> {
+    let port = u16::try_from(brief.port.get()).ok()?;
+    Some(SocketAddr::new(brief.ip.ip()?, port))
+}

@@ -1,0 +1,68 @@
+//! Delete (12).
+
+use std::io;
+use std::sync::Arc;
+
+use fdfs_core::binlog::Op;
+use fdfs_core::fileid::FileName;
+use fdfs_core::wire::list::stat;
+use fdfs_core::wire::storage::GroupAndName;
+use fdfs_core::wire::{Header, Status};
+use fdfs_net::Conn;
+
+use super::{Answer, Body, Refused};
+use crate::disk;
+use crate::storage::{Storage, now};
+
+/// Removes a file or link, its metadata, and for a slave that is a link the content it points to.
+pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
+    let request = body.whole(conn, &head).await?;
+    let request = GroupAndName::parse(&request)?;
+    let name = storage.name(request.group, request.name)?;
+    let found = disk::lstat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;
+    let link = disk::is_link(&found);
+    if !link && !disk::is_file(&found) {
+        return Err(Refused::invalid(format!("{name} is no regular file")));
+    }
+    let done = (|| {
+        if link && name.is_slave() {
+            remove_target(storage, &name)?;
+        }
+        remove(storage, &name)?;
+        match name.metadata() {
+            Some(metadata) if disk::lstat(&storage.paths, &metadata).is_ok() => remove(storage, &metadata),
+            _ => Ok(()),
+        }
+    })();
+    storage.stat.count(if link { stat::DELETE_LINK } else { stat::DELETE }, done.is_ok());
+    done?;
+    conn.reply_status(Status::OK);
+    Ok(())
+}
+
+/// Record first: a record whose file is still there is stepped over by replication.
+pub(super) fn remove(storage: &Storage, name: &FileName) -> Result<(), Refused> {
+    let failed = |error: io::Error| Refused::io("delete", name, &error);
+    let pending = storage.log(now(), Op::Delete, name).map_err(failed)?;
+    disk::remove(&storage.paths, name).map_err(failed)?;
+    pending.settle();
+    Ok(())
+}
+
+/// The content behind a slave that is a link, if it lies in this store path.
+fn remove_target(storage: &Storage, link: &FileName) -> Result<(), Refused> {
+    let data = storage.paths.data(link.path());
+    let target = rustix::fs::readlinkat(data, link.true_name(), Vec::new())
+        .map_err(|error| Refused::io("read the link", link, &error.into()))?;
+    let base = storage.paths.base(link.path()).join("data/");
+    let inside = target.to_bytes().strip_prefix(base.as_os_str().as_encoded_bytes());
+    let logic = inside.map(|name| [format!("M{:02X}/", link.path().byte()).as_bytes(), name].concat());
+    let Some(target) = logic.and_then(|logic| FileName::parse(&logic, storage.paths.count()).ok()) else {
+        tracing::warn!(%link, "the link points outside its store path: only the link is deleted");
+        return Ok(());
+    };
+    match remove(storage, &target) {
+        Err(Refused::Status { status: Status::NOENT, .. }) => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,89 @@
+//! Set (13) and get (15) metadata.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use fdfs_core::binlog::Op;
+use fdfs_core::fileid::FileName;
+use fdfs_core::metadata::Metadata;
+use fdfs_core::wire::list::stat;
+use fdfs_core::wire::storage::{GroupAndName, MetaMode, SetMetadata};
+use fdfs_core::wire::{Header, Status};
+use fdfs_net::Conn;
+
+use super::{Answer, Body, Refused, delete};
+use crate::disk::{self, NewFile};
+use crate::storage::{Storage, now};
+
+pub(super) async fn set(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
+    let request = body.whole(conn, &head).await?;
+    let request = SetMetadata::parse(&request)?;
+    let name = storage.name(request.file.group, request.file.name)?;
+    let done = change(storage, &name, request.mode, Metadata::parse(request.text));
+    storage.stat.count(stat::SET_META, done.is_ok());
+    done?;
+    conn.reply_status(Status::OK);
+    Ok(())
+}
+
+fn change(storage: &Storage, name: &FileName, mode: MetaMode, new: Metadata) -> Result<(), Refused> {
+    let file = metadata_of(name)?;
+    disk::stat(&storage.paths, name).map_err(|error| Refused::io("stat", name, &error))?;
+    // Two clients that merge at the same time both keep what they added.
+    let _alone = storage.lock_name(&file);
+    let old = match read(storage, &file) {
+        Ok(old) => Some(old),
+        Err(Refused::Status { status: Status::NOENT, .. }) => None,
+        Err(refused) => return Err(refused),
+    };
+    if new.is_empty() {
+        return match (mode, old) {
+            (MetaMode::Overwrite, Some(_)) => delete::remove(storage, &file),
+            _ => Ok(()),
+        };
+    }
+    let op = if old.is_some() { Op::Update } else { Op::Create };
+    let mut all = match (mode, &old) {
+        (MetaMode::Merge, Some(old)) => Metadata::parse(old),
+        _ => Metadata::default(),
+    };
+    all.merge(new);
+    let failed = |error: io::Error| Refused::io("write", file, &error);
+    let mut temp = NewFile::create(&storage.paths, file.path()).map_err(failed)?;
+    temp.write_all(&all.encode()).map_err(failed)?;
+    let pending = storage.log(now(), op, &file).map_err(failed)?;
+    temp.replace(&file).map_err(failed)?;
+    pending.settle();
+    Ok(())
+}
+
+pub(super) async fn get(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
+    let request = body.whole(conn, &head).await?;
+    let request = GroupAndName::parse(&request)?;
+    let name = storage.name(request.group, request.name)?;
+    let done = metadata_of(&name).and_then(|file| {
+        disk::stat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;
+        read(storage, &file)
+    });
+    storage.stat.count(stat::GET_META, done.is_ok());
+    conn.reply(&done?);
+    Ok(())
+}
+
+fn metadata_of(name: &FileName) -> Result<FileName, Refused> {
+    name.metadata().ok_or_else(|| Refused::invalid(format!("{name} is too long to have metadata")))
+}
+
+fn read(storage: &Storage, file: &FileName) -> Result<Vec<u8>, Refused> {
+    /// No metadata is larger than the largest request.
+    const MOST: u64 = 64 << 20;
+    let failed = |error: io::Error| Refused::io("read", file, &error);
+    let fd = disk::open(&storage.paths, file).map_err(failed)?;
+    let meta = rustix::fs::fstat(&fd).map_err(|error| failed(error.into()))?;
+    if !disk::is_file(&meta) {
+        return Err(Refused::new(Status::ISDIR, format!("{file} is no regular file")));
+    }
+    let mut text = Vec::with_capacity(usize::try_from(disk::size(&meta).min(MOST)).unwrap_or_default());
+    std::fs::File::from(fd).take(MOST).read_to_end(&mut text).map_err(failed)?;
+    Ok(text)
+}

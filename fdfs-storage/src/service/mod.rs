@@ -1,0 +1,134 @@
+//! What clients and peers ask of a storage (storage 8, 11, 12).
+
+mod delete;
+mod download;
+mod info;
+mod metadata;
+mod refuse;
+mod upload;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use fdfs_core::fileid::FileName;
+use fdfs_core::ident::{GroupName, StorageId};
+use fdfs_core::wire::{Header, Status, cmd};
+use fdfs_net::{Conn, ConnError, Flow, Service};
+
+use crate::storage::Storage;
+use crate::sync;
+pub use refuse::Refused;
+pub use upload::Buffer;
+pub(crate) use upload::receive as receive_content;
+
+/// The service of a storage.
+pub struct StorageService(pub Arc<Storage>);
+
+/// A connection.
+#[derive(Default)]
+pub struct Session {
+    /// The member that it said to be (command 9).
+    pub peer: Option<StorageId>,
+}
+
+/// How a request ended when it did not fail with the connection.
+pub type Answer = Result<(), Refused>;
+
+impl Service for StorageService {
+    type Session = Session;
+
+    fn connected(self: &Arc<Self>, _: SocketAddr, _: SocketAddr) -> Session {
+        Session::default()
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        session: &mut Session,
+        conn: &mut Conn,
+        head: Header,
+    ) -> Result<Flow, ConnError> {
+        let storage = &self.0;
+        let mut body = Body { left: head.body().unwrap_or(0) };
+        let answer = match head.cmd {
+            cmd::UPLOAD_FILE | cmd::UPLOAD_APPENDER_FILE => {
+                upload::upload(storage, conn, head, &mut body).await
+            }
+            cmd::UPLOAD_SLAVE_FILE => upload::slave(storage, conn, head, &mut body).await,
+            cmd::DOWNLOAD_FILE => download::download(storage, conn, head, &mut body).await,
+            cmd::DELETE_FILE => delete::delete(storage, conn, head, &mut body).await,
+            cmd::SET_METADATA => metadata::set(storage, conn, head, &mut body).await,
+            cmd::GET_METADATA => metadata::get(storage, conn, head, &mut body).await,
+            cmd::QUERY_FILE_INFO => info::query(storage, conn, head, &mut body).await,
+            _ => sync::receive(storage, session, conn, head, &mut body).await,
+        };
+        match answer {
+            Ok(()) => Ok(Flow::Keep),
+            Err(Refused::Conn(error)) => Err(error),
+            Err(Refused::Status { status, why }) => refuse::answer(conn, &head, &body, status, &why).await,
+        }
+    }
+}
+
+/// How much of a body has not been taken.
+pub struct Body {
+    /// Bytes.
+    pub left: u64,
+}
+
+impl Body {
+    /// The whole body, which is small.
+    pub async fn whole(&mut self, conn: &mut Conn, head: &Header) -> Result<bytes::Bytes, Refused> {
+        let body = match conn.body(head).await {
+            Err(ConnError::TooLong { len, max }) => {
+                return Err(Refused::invalid(format!("a body of {len} bytes, at most {max} are taken")));
+            }
+            done => done?,
+        };
+        self.left = 0;
+        Ok(body)
+    }
+
+    /// The next `n` bytes.
+    pub async fn take(&mut self, conn: &mut Conn, n: usize) -> Result<bytes::Bytes, Refused> {
+        if self.left < n as u64 {
+            return Err(Refused::invalid(format!("a body with {} of {n} bytes of its head", self.left)));
+        }
+        let bytes = conn.take(n).await?;
+        self.left -= n as u64;
+        Ok(bytes)
+    }
+
+    /// Up to `buf.len()` bytes of what is left.
+    pub async fn read(&mut self, conn: &mut Conn, buf: &mut [u8]) -> Result<usize, Refused> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+        let got = conn.read_into(&mut buf[..most]).await?;
+        self.left -= got as u64;
+        Ok(got)
+    }
+
+    /// Reads and forgets the rest.
+    pub async fn discard(&mut self, conn: &mut Conn) -> Result<(), Refused> {
+        conn.discard(self.left).await?;
+        self.left = 0;
+        Ok(())
+    }
+}
+
+impl Storage {
+    /// A name of this group that came from outside.
+    pub fn name(&self, group: GroupName, name: &[u8]) -> Result<FileName, Refused> {
+        if group != self.identity.group {
+            let own = self.identity.group;
+            return Err(Refused::invalid(format!("group {group}, this storage belongs to {own}")));
+        }
+        FileName::parse(name, self.paths.count()).map_err(|error| Refused::Status {
+            status: error.status(),
+            why: format!("{error}: {}", String::from_utf8_lossy(name)),
+        })
+    }
+}
+
+/// Refuses what no part of this storage answers.
+pub fn unknown(head: &Header) -> Refused {
+    Refused::Status { status: Status::INVAL, why: format!("unknown command {}", head.cmd) }
+}

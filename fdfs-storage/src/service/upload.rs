@@ -1,0 +1,212 @@
+//! Upload (11), upload of an appender (23) and of a slave (21).
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use bytes::BufMut;
+use fdfs_core::binlog::Op;
+use fdfs_core::fileid::{Blob, FileName, Kind, StorePath, slave_name};
+use fdfs_core::ident::Extension;
+use fdfs_core::wire::list::stat;
+use fdfs_core::wire::storage::{GroupAndName, NAME_MAX, Upload};
+use fdfs_core::wire::{Header, Status, cmd};
+use fdfs_net::Conn;
+
+use super::{Answer, Body, Refused};
+use crate::disk::{self, Choose, NewFile};
+use crate::storage::Storage;
+
+/// Names that are tried when one exists already.
+const TRIES: usize = 10;
+
+pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
+    let total = body.left;
+    let fixed = body.take(conn, Upload::HEAD).await?;
+    let request = Upload::parse(&fixed, total)?;
+    let kind = if head.cmd == cmd::UPLOAD_APPENDER_FILE { Kind::Appender } else { Kind::Normal };
+    let path = choose_path(storage, request.path, request.size)?;
+    let mut file = new_file(storage, path)?;
+    let received = receive(storage, conn, body, &mut file).await;
+    storage.stat.count(stat::FILE_WRITE, received.is_ok());
+    let done =
+        received.and_then(|crc| finish(storage, path, &mut file, kind, request.size, crc, request.ext));
+    storage.stat.count(stat::UPLOAD, done.is_ok());
+    storage.stat.count_bytes(stat::UPLOAD_BYTES, request.size - body.left.min(request.size), done.is_ok());
+    reply_name(storage, conn, &done?);
+    Ok(())
+}
+
+/// Names the file: record first, then the name, then the answer.
+fn finish(
+    storage: &Storage,
+    path: StorePath,
+    file: &mut NewFile<'_>,
+    kind: Kind,
+    size: u64,
+    crc: u32,
+    ext: Extension,
+) -> Result<FileName, Refused> {
+    let failed = |doing: &'static str| move |error: io::Error| Refused::io(doing, "a new file", &error);
+    let mtime = rustix::fs::fstat(file.file()).map_err(io::Error::from).map_err(failed("stat"))?.st_mtime;
+    let timestamp = u32::try_from(mtime).unwrap_or(u32::MAX);
+    for _ in 0..TRIES {
+        let blob = Blob::new(storage.identity.source, timestamp, kind, size, crc, fastrand::u32(..));
+        let dir = storage.next_dir(&fdfs_core::fileid::encode27(&blob.encode()));
+        let name = FileName::generate(path, dir, &blob, ext, fastrand::u32(..));
+        let pending = storage.log(mtime, Op::Create, &name).map_err(failed("log"))?;
+        match file.publish(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            done => done.map_err(failed("publish"))?,
+        }
+        pending.settle();
+        return Ok(name);
+    }
+    Err(Refused::new(Status::EXIST, "no free name"))
+}
+
+pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, body: &mut Body) -> Answer {
+    const HEAD: usize = 8 + 8 + 16 + 6;
+    let total = body.left;
+    let fixed = body.take(conn, HEAD).await?;
+    let (master_len, size) = lengths(&fixed, total, HEAD as u64)?;
+    let master = body.take(conn, master_len).await?;
+    let prefix = fixed[16..32].split(|&byte| byte == 0).next().unwrap_or_default();
+    let ext = fixed.last_chunk::<6>().copied().unwrap_or_default();
+    let ext = Extension::from_field(&ext).map_err(|bad| Refused::invalid(format!("bad {}", bad.what())))?;
+    let master = storage.name(storage.identity.group, &master)?;
+    let name = slave_name(&master, prefix, ext).map_err(|bad| Refused::invalid(bad.to_string()))?;
+    if name.true_name() == master.true_name() {
+        return Err(Refused::invalid("the slave's name is its master's"));
+    }
+    disk::stat(&storage.paths, &master).map_err(|error| Refused::io("stat", master, &error))?;
+    if disk::lstat(&storage.paths, &name).is_ok() {
+        return Err(Refused::new(Status::EXIST, format!("{name} exists")));
+    }
+    let path = choose_path(storage, Some(master.path().byte()), size)?;
+    if path != master.path() {
+        return Err(Refused::new(Status::NOSPC, "the store path of the master takes no new files"));
+    }
+    let mut file = new_file(storage, path)?;
+    let done = match receive(storage, conn, body, &mut file).await {
+        Ok(_) => finish_slave(storage, &name, &mut file),
+        Err(refused) => Err(refused),
+    };
+    storage.stat.count(stat::FILE_WRITE, done.is_ok());
+    storage.stat.count(stat::UPLOAD, done.is_ok());
+    storage.stat.count_bytes(stat::UPLOAD_BYTES, size - body.left.min(size), done.is_ok());
+    done?;
+    reply_name(storage, conn, &name);
+    Ok(())
+}
+
+fn finish_slave(storage: &Storage, name: &FileName, file: &mut NewFile<'_>) -> Result<(), Refused> {
+    let failed = |error: io::Error| Refused::io("publish", name, &error);
+    let mtime = rustix::fs::fstat(file.file()).map_err(io::Error::from).map_err(failed)?.st_mtime;
+    let pending = storage.log(mtime, Op::Create, name).map_err(failed)?;
+    file.publish(name).map_err(failed)?;
+    pending.settle();
+    Ok(())
+}
+
+/// Master length and content size of a slave upload.
+fn lengths(fixed: &[u8], total: u64, head: u64) -> Result<(usize, u64), Refused> {
+    let number = |at: usize| {
+        let bytes = fixed.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        bytes.and_then(|bytes| u64::try_from(i64::from_be_bytes(bytes)).ok())
+    };
+    let wrong = || Refused::invalid("lengths inside the body do not add up");
+    let (master, size) = number(0).zip(number(8)).ok_or_else(wrong)?;
+    if head.checked_add(master).and_then(|sum| sum.checked_add(size)) != Some(total) {
+        return Err(wrong());
+    }
+    let master =
+        usize::try_from(master).ok().filter(|len| *len > 10 && *len <= NAME_MAX).ok_or_else(wrong)?;
+    Ok((master, size))
+}
+
+fn choose_path(storage: &Storage, wanted: Option<u8>, size: u64) -> Result<StorePath, Refused> {
+    let wanted = match wanted {
+        None => None,
+        Some(index) => Some(
+            StorePath::new(index, storage.paths.count())
+                .ok_or_else(|| Refused::invalid(format!("no store path {index}")))?,
+        ),
+    };
+    let params = storage.params.load();
+    let choose = if params.store_path == 2 { Choose::MostFree } else { Choose::InTurn };
+    storage
+        .paths
+        .choose(wanted, choose, params.reserve, size)
+        .ok_or_else(|| Refused::new(Status::NOSPC, "no store path with room above its reserve"))
+}
+
+fn new_file(storage: &Storage, path: StorePath) -> Result<NewFile<'_>, Refused> {
+    let file = NewFile::create(&storage.paths, path);
+    storage.stat.count(stat::FILE_OPEN, file.is_ok());
+    file.map_err(|error| Refused::io("create", storage.paths.base(path).display(), &error))
+}
+
+/// The rest of the body into the file; its crc.
+pub(crate) async fn receive(
+    storage: &Storage,
+    conn: &mut Conn,
+    body: &mut Body,
+    file: &mut NewFile<'_>,
+) -> Result<u32, Refused> {
+    let mut crc = crc32fast::Hasher::new();
+    let mut buffer = Buffer::get(storage.settings.buffer());
+    while body.left > 0 {
+        // Whole buffers go to the file, whatever the pieces in which they arrive.
+        let mut filled = 0;
+        while body.left > 0 && filled < buffer.bytes.len() {
+            filled += body.read(conn, &mut buffer.bytes[filled..]).await?;
+        }
+        let piece = &buffer.bytes[..filled];
+        crc.update(piece);
+        file.write_all(piece).map_err(|error| Refused::io("write", "a new file", &error))?;
+    }
+    Ok(crc.finalize())
+}
+
+fn reply_name(storage: &Storage, conn: &mut Conn, name: &FileName) {
+    let logic = name.logic();
+    let answer = GroupAndName { group: storage.identity.group, name: logic.as_bytes() };
+    conn.reply_head(16 + logic.len() as u64);
+    let out = conn.out();
+    out.reserve(16 + logic.len());
+    answer.put(&mut out.limit(usize::MAX));
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+/// Buffers that a thread keeps for the next uploads.
+const KEPT: usize = 8;
+
+/// A buffer of this thread, for the time of one upload.
+pub struct Buffer {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Buffer {
+    /// One of `size` bytes.
+    pub fn get(size: usize) -> Self {
+        let kept = BUFFERS.with_borrow_mut(Vec::pop);
+        let mut bytes = kept.unwrap_or_default();
+        bytes.resize(size, 0);
+        Self { bytes }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        BUFFERS.with_borrow_mut(|kept| {
+            if kept.len() < KEPT {
+                kept.push(bytes);
+            }
+        });
+    }
+}

@@ -1,0 +1,9 @@
+//! State that outlives the process: `.data_init_flag`, `storage_stat.dat`.
+
+mod atomic_file;
+mod init_flag;
+mod stat;
+
+pub use atomic_file::save;
+pub use init_flag::InitFlag;
+pub use stat::{Stat, read_saved};

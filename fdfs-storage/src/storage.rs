@@ -1,0 +1,134 @@
+//! What all parts of the daemon share.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use fdfs_core::binlog::{Op, Record};
+use fdfs_core::dist::{self, Dist};
+use fdfs_core::fileid::FileName;
+use fdfs_core::settings::StorageSettings;
+use fdfs_core::wire::list::stat;
+
+use crate::binlog::{Binlog, Pending};
+use crate::disk::StorePaths;
+use crate::identity::{Identity, Params};
+use crate::members::Members;
+use crate::state::{InitFlag, Stat, save};
+use crate::sync::Synced;
+
+/// Locks for read-change-write of one file's metadata: names share them by hash.
+const NAME_LOCKS: usize = 64;
+
+/// One storage.
+pub struct Storage {
+    /// `storage.conf`.
+    pub settings: StorageSettings,
+    /// Who it is.
+    pub identity: Identity,
+    /// What the trackers decide.
+    pub params: ArcSwap<Params>,
+    /// Where its files are.
+    pub paths: StorePaths,
+    /// The replication log.
+    pub binlog: Arc<Binlog>,
+    /// Counters.
+    pub stat: Stat,
+    /// The members of its group.
+    pub members: Members,
+    /// Up to when each member's changes have arrived here.
+    pub synced: Synced,
+    init: Mutex<InitFlag>,
+    dist: Mutex<Dist>,
+    names: [Mutex<()>; NAME_LOCKS],
+}
+
+impl Storage {
+    /// Puts the parts together.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        settings: StorageSettings,
+        identity: Identity,
+        params: Params,
+        paths: StorePaths,
+        binlog: Arc<Binlog>,
+        stat: Stat,
+        dist: Dist,
+        init: InitFlag,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            identity,
+            params: ArcSwap::from_pointee(params),
+            paths,
+            binlog,
+            stat,
+            members: Members::default(),
+            synced: Synced::default(),
+            init: Mutex::new(init),
+            dist: Mutex::new(dist),
+            names: std::array::from_fn(|_| Mutex::new(())),
+        })
+    }
+
+    /// `base_path/data`.
+    pub fn data_dir(&self) -> PathBuf {
+        PathBuf::from(&self.settings.base_path).join("data")
+    }
+
+    /// What was agreed with the trackers.
+    pub fn init(&self) -> InitFlag {
+        lock(&self.init).clone()
+    }
+
+    /// Changes it, on disk first.
+    pub fn update_init(&self, change: impl FnOnce(&mut InitFlag)) -> io::Result<()> {
+        let mut init = lock(&self.init);
+        let mut next = init.clone();
+        change(&mut next);
+        if next != *init {
+            next.save()?;
+            *init = next;
+        }
+        Ok(())
+    }
+
+    /// Directory for a new file; `name` are the 27 characters of its name.
+    pub fn next_dir(&self, name: &[u8]) -> (u8, u8) {
+        let subdirs = self.settings.subdir_count_per_path;
+        match self.settings.file_distribute_path_mode {
+            0 => lock(&self.dist).next(subdirs, self.settings.file_distribute_rotate_count),
+            _ => dist::by_hash(name, subdirs),
+        }
+    }
+
+    /// Appends a record of a change that a client asked for.
+    pub fn log(&self, timestamp: i64, op: Op, name: &FileName) -> io::Result<Pending> {
+        self.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
+        self.binlog.append(&Record { timestamp, op, replica: false, name: name.logic(), more: None })
+    }
+
+    /// Holds off other changes of this file's metadata. Never held over a wait for the network.
+    pub fn lock_name(&self, name: &FileName) -> MutexGuard<'_, ()> {
+        let hash = crc32fast::hash(name.true_name()) as usize;
+        lock(&self.names[hash % NAME_LOCKS])
+    }
+
+    /// Saves the counters.
+    pub fn save_stat(&self) -> io::Result<()> {
+        let dist = *lock(&self.dist);
+        save(&self.data_dir().join("storage_stat.dat"), self.stat.text(dist).as_bytes())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Now, in seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
