@@ -1,1 +1,30 @@
-//! See Cargo.toml.
+//! The tracker daemon: knows groups and storages, and tells clients where to store and fetch.
+//!
+//! One owner thread applies every change ([`fdfs_core::cluster`]) and publishes snapshots; the workers answer
+//! queries from the latest snapshot. Elections run on a thread of their own, files are written by another.
+
+mod admin;
+mod elect;
+mod files;
+mod follow;
+mod link;
+mod owner;
+mod params;
+mod peers;
+mod queries;
+mod refusals;
+mod reports;
+mod service;
+mod start;
+mod transfer;
+
+pub use start::{Ready, Start, StartError};
+
+/// Version told to clients and other servers: the level of the protocol that is spoken.
+pub const PROTOCOL_VERSION: &str = "6.16.1";
+
+/// Unix seconds.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

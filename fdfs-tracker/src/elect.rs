@@ -1,0 +1,256 @@
+//! Who leads (tracker 7.2): a thread of its own selects, watches and follows. No request waits for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fdfs_core::cluster::{Leader, PeerStatus, TrackerAddr, winner};
+use fdfs_core::wire::{Status, cmd};
+use fdfs_net::CancellationToken;
+
+use crate::admin::own_status;
+use crate::follow::{Followed, Link};
+use crate::link::{Outcome, ask_all};
+use crate::service::Shared;
+
+/// Period of the loop.
+const TICK: Duration = Duration::from_secs(1);
+/// From the first tracker list to the first election: the storages reach every tracker in this time.
+const SETTLE: Duration = Duration::from_millis(300);
+/// A leader that did not run for so long was frozen, and another one leads by now.
+const FROZEN: Duration = Duration::from_secs(5);
+/// Rounds to wait for the candidate that ranks first, before it is left out.
+const PATIENCE: u32 = 5;
+/// Wall-clock period of the status file, seconds.
+const STATUS_PERIOD_S: i64 = 300;
+
+/// The loop until `stop`.
+pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut work = Work {
+        shared,
+        link: None,
+        waited: (None, 0),
+        last_tick: Instant::now(),
+        ticks: 0,
+        checked: Instant::now(),
+        status_period: crate::now() / STATUS_PERIOD_S,
+    };
+    let mut settled = false;
+    loop {
+        let pause = work.pause();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+            () = work.shared.wake.notified() => {}
+        }
+        if !settled && work.shared.owner.view().trackers.myself().is_some() {
+            tokio::time::sleep(SETTLE).await;
+            settled = true;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = work.tick() => {}
+        }
+    }
+}
+
+struct Work {
+    shared: Arc<Shared>,
+    /// Connection to the leader.
+    link: Option<Link>,
+    /// The candidate that is waited for, and for how many rounds.
+    waited: (Option<TrackerAddr>, u32),
+    /// End of the last round.
+    last_tick: Instant,
+    ticks: u64,
+    /// When the members were looked at last.
+    checked: Instant,
+    /// The period in which the status file was written last.
+    status_period: i64,
+}
+
+impl Work {
+    /// Without a leader soon again, but not in step with the other trackers.
+    fn pause(&self) -> Duration {
+        let view = self.shared.owner.view();
+        match (&view.trackers.leader, view.trackers.myself()) {
+            (Leader::Unknown, Some(me)) => {
+                let spread =
+                    u64::from(me.port) + me.first().ip().to_string().bytes().map(u64::from).sum::<u64>();
+                Duration::from_millis(400 + (spread * 37 + self.ticks * 61) % 400)
+            }
+            _ => TICK,
+        }
+    }
+
+    async fn tick(&mut self) {
+        let slept = self.last_tick.elapsed();
+        self.ticks += 1;
+        self.housekeeping();
+        self.follow_or_lead(slept).await;
+        self.last_tick = Instant::now();
+    }
+
+    /// `slept` is the time since the round before ended.
+    async fn follow_or_lead(&mut self, slept: Duration) {
+        let view = self.shared.owner.view().clone();
+        let Some(me) = view.trackers.myself().cloned() else { return };
+        match view.trackers.leader {
+            Leader::Unknown => {
+                self.link = None;
+                self.select(&me).await;
+            }
+            Leader::Myself => {
+                self.link = None;
+                let alone = view.trackers.others().next().is_none();
+                if slept > FROZEN && !alone {
+                    self.set(
+                        Leader::Unknown,
+                        "this tracker stood still and may have been replaced as leader",
+                    )
+                    .await;
+                } else if self.ticks.is_multiple_of(2) && !alone {
+                    self.look_for_rivals(&me).await;
+                }
+            }
+            Leader::Other(addr) => {
+                let link = self.link.take().filter(|link| link.leader() == addr);
+                let mut link = link.unwrap_or_else(|| Link::new(addr));
+                match link.ping(&self.shared).await {
+                    Followed::Fine | Followed::Trouble => self.link = Some(link),
+                    Followed::Lost(why) => self.set(Leader::Unknown, why).await,
+                }
+            }
+        }
+    }
+
+    /// Work by the clock that is not about leaders.
+    fn housekeeping(&mut self) {
+        let shared = &self.shared;
+        // A fifth of the interval: a member is offline after at most 1.2 intervals of silence.
+        let period = u64::try_from(shared.rules.check_active / 5).unwrap_or(1).max(1);
+        if self.checked.elapsed() >= Duration::from_secs(period) {
+            self.checked = Instant::now();
+            let rules = shared.rules.clone();
+            shared.owner.tell(move |state, out| state.cluster.check_alive(&rules, crate::now(), out));
+        }
+        let now = crate::now();
+        if now / STATUS_PERIOD_S != self.status_period {
+            self.status_period = now / STATUS_PERIOD_S;
+            shared.save_status(now);
+        }
+    }
+
+    async fn set(&self, leader: Leader, why: &'static str) {
+        let changed = self.shared.owner.apply(move |state, _| state.trackers.set_leader(leader)).await;
+        if changed.unwrap_or(false) {
+            tracing::warn!("the tracker leader is given up: {why}");
+        }
+    }
+
+    /// Step 1 of tracker 7.2.
+    async fn select(&mut self, me: &TrackerAddr) {
+        let view = self.shared.owner.view().clone();
+        let others: Vec<TrackerAddr> = view.trackers.others().cloned().collect();
+        let Some(own) = own_status(&view, &self.shared) else { return };
+        if !others.is_empty() {
+            tracing::info!("selecting tracker leader...");
+        }
+        let answers = statuses(ask_all(&self.shared, &others, cmd::TRACKER_GET_STATUS, Vec::new()).await);
+        let patient =
+            |tracker: &TrackerAddr| self.waited.0.as_ref() != Some(tracker) || self.waited.1 < PATIENCE;
+        let ranked = answers
+            .iter()
+            .filter(|(tracker, status)| status.leader || patient(tracker))
+            .map(|(tracker, status)| (tracker, *status));
+        let first = winner(ranked.chain([(me, own)])).cloned().unwrap_or_else(|| me.clone());
+        if first == *me {
+            if self.elect(me, &answers).await {
+                self.waited = (None, 0);
+            }
+            return;
+        }
+        if answers.iter().any(|(tracker, status)| *tracker == first && status.leader) {
+            let addr = first.first();
+            let set = self.shared.owner.apply(move |state, _| match state.trackers.leader {
+                Leader::Unknown => state.trackers.set_leader(Leader::Other(addr)),
+                _ => false,
+            });
+            if set.await.unwrap_or(false) {
+                tracing::info!("the tracker leader {addr}");
+                self.shared.wake.notify_one();
+            }
+            self.waited = (None, 0);
+            return;
+        }
+        tracing::info!("waiting for the candidate tracker leader {} notify ...", first.first());
+        self.waited = match self.waited.0.take() {
+            Some(same) if same == first => (Some(same), self.waited.1 + 1),
+            _ => (Some(first), 1),
+        };
+    }
+
+    /// Both phases, with the trackers that told their status a moment ago. One that does not answer any more is
+    /// left out; one that objects ends the attempt.
+    async fn elect(&self, me: &TrackerAddr, voters: &[(TrackerAddr, PeerStatus)]) -> bool {
+        let named = me.first();
+        let text = named.to_string().into_bytes();
+        let mut voters: Vec<TrackerAddr> = voters.iter().map(|(tracker, _)| tracker.clone()).collect();
+        let noted = self.shared.owner.apply(move |state, _| state.trackers.notify(named)).await;
+        if !matches!(noted, Ok(Ok(()))) {
+            return false;
+        }
+        for phase in [cmd::TRACKER_NOTIFY_NEXT_LEADER, cmd::TRACKER_COMMIT_NEXT_LEADER] {
+            let answers = ask_all(&self.shared, &voters, phase, text.clone()).await;
+            for (tracker, outcome) in &answers {
+                if let Outcome::Refused(status) = outcome
+                    // It has no list yet and will find the leader when it has one.
+                    && *status != Status::NOENT
+                {
+                    tracing::warn!(tracker = %tracker.first(), status = status.0, "a tracker objects to the new leader");
+                    return false;
+                }
+            }
+            voters = answers
+                .into_iter()
+                .filter(|(_, outcome)| matches!(outcome, Outcome::Answered(_)))
+                .map(|(tracker, _)| tracker)
+                .collect();
+        }
+        let committed = self.shared.owner.apply(move |state, _| state.trackers.commit(named)).await;
+        match committed {
+            Ok(Ok(_)) => tracing::info!("I am the new tracker leader {named}"),
+            _ => return false,
+        }
+        true
+    }
+
+    /// After a partition, or when a frozen leader woke up, there may be two: the one that ranks higher stays.
+    async fn look_for_rivals(&self, me: &TrackerAddr) {
+        let view = self.shared.owner.view().clone();
+        let Some(own) = own_status(&view, &self.shared) else { return };
+        let others: Vec<TrackerAddr> = view.trackers.others().cloned().collect();
+        let answers = statuses(ask_all(&self.shared, &others, cmd::TRACKER_GET_STATUS, Vec::new()).await);
+        let rivals: Vec<(TrackerAddr, PeerStatus)> =
+            answers.into_iter().filter(|(_, status)| status.leader).collect();
+        if rivals.is_empty() {
+            return;
+        }
+        let all = rivals.iter().map(|(tracker, status)| (tracker, *status)).chain([(me, own)]);
+        let stays = winner(all).cloned().unwrap_or_else(|| me.clone());
+        tracing::warn!("two leaders occur, new leader is {}", stays.first());
+        if stays == *me {
+            let losers: Vec<TrackerAddr> = rivals.into_iter().map(|(tracker, _)| tracker).collect();
+            ask_all(&self.shared, &losers, cmd::TRACKER_NOTIFY_RESELECT_LEADER, Vec::new()).await;
+        } else {
+            self.set(Leader::Unknown, "another tracker leads as well and ranks higher").await;
+        }
+    }
+}
+
+fn statuses(answers: Vec<(TrackerAddr, Outcome)>) -> Vec<(TrackerAddr, PeerStatus)> {
+    let status = |(tracker, outcome)| match outcome {
+        Outcome::Answered(body) => PeerStatus::decode(&body).map(|status| (tracker, status)),
+        _ => None,
+    };
+    answers.into_iter().filter_map(status).collect()
+}

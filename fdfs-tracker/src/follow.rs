@@ -1,0 +1,110 @@
+//! A follower's connection to its leader (tracker 7.2 step 3 and 7.4).
+
+use std::net::SocketAddr;
+
+use fdfs_core::ident::{GroupName, StorageId};
+use fdfs_core::wire::{Status, cmd};
+use fdfs_net::{CallError, Peer};
+
+use crate::PROTOCOL_VERSION;
+use crate::link::{ANSWER_MAX, connect};
+use crate::service::Shared;
+
+/// Failures in a row after which the leader is given up.
+const FAILURES_MAX: u32 = 3;
+
+/// How a ping went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// The leader answered.
+    Fine,
+    /// It did not; it is tried again.
+    Trouble,
+    /// It does not lead any more, for this reason.
+    Lost(&'static str),
+}
+
+/// The kept connection.
+pub struct Link {
+    leader: SocketAddr,
+    peer: Option<Peer>,
+    failures: u32,
+}
+
+impl Link {
+    /// Not connected yet.
+    pub fn new(leader: SocketAddr) -> Self {
+        Self { leader, peer: None, failures: 0 }
+    }
+
+    /// The leader.
+    pub fn leader(&self) -> SocketAddr {
+        self.leader
+    }
+
+    /// Joins if need be, and pings.
+    pub async fn ping(&mut self, shared: &Shared) -> Followed {
+        match self.try_ping(shared).await {
+            Ok(trunk_servers) => {
+                self.failures = 0;
+                learn(shared, &trunk_servers);
+                Followed::Fine
+            }
+            Err(error) => {
+                self.peer = None;
+                self.failures += 1;
+                tracing::warn!(%error, "{}th ping leader {} fail", self.failures, self.leader);
+                if error.status() == Some(Status::OPNOTSUPP) {
+                    Followed::Lost("it says that it does not lead")
+                } else if self.failures >= FAILURES_MAX {
+                    Followed::Lost("it does not answer")
+                } else {
+                    Followed::Trouble
+                }
+            }
+        }
+    }
+
+    async fn try_ping(&mut self, shared: &Shared) -> Result<bytes::Bytes, CallError> {
+        let mut peer = match self.peer.take() {
+            Some(peer) => peer,
+            None => {
+                let mut peer = connect(shared, self.leader).await?;
+                peer.ask(cmd::TRACKER_JOIN_LEADER, &join_body(shared), 0).await?;
+                tracing::info!("following the tracker leader {}", self.leader);
+                peer
+            }
+        };
+        let figures = shared.connections.figures().map(i32::to_be_bytes).concat();
+        let answer = peer.ask(cmd::TRACKER_PING_LEADER, &figures, ANSWER_MAX).await?;
+        self.peer = Some(peer);
+        Ok(answer)
+    }
+}
+
+fn join_body(shared: &Shared) -> [u8; 24] {
+    let mut body = [0; 24];
+    let version = PROTOCOL_VERSION.as_bytes();
+    body[..8].copy_from_slice(&shared.started.to_be_bytes());
+    body[8..8 + version.len()].copy_from_slice(version);
+    body[16..].copy_from_slice(&i64::from(shared.port).to_be_bytes());
+    body
+}
+
+/// Takes over the trunk servers that the leader knows.
+fn learn(shared: &Shared, pairs: &[u8]) {
+    let known = |pair: &[u8]| {
+        let (group, id) = pair.split_at_checked(16)?;
+        Some((GroupName::from_field(group).ok()?, StorageId::from_field(id).ok()?))
+    };
+    let pairs: Vec<(GroupName, Option<StorageId>)> = pairs.chunks_exact(32).filter_map(known).collect();
+    if pairs.is_empty() {
+        return;
+    }
+    shared.owner.tell(move |state, effects| {
+        for (group, id) in &pairs {
+            // A group that is not known here yet comes with its storages.
+            let _ = state.cluster.set_trunk_server(group, *id, effects);
+        }
+    });
+}

@@ -1,0 +1,154 @@
+//! What other trackers ask (tracker 7.1).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use fdfs_core::cluster::{Effects, Group, Leader, Refusal};
+use fdfs_core::wire::{Status, cmd};
+
+use crate::owner::{Follower, State};
+use crate::service::{Request, Session, Stop, exact};
+use crate::transfer::SysFiles;
+
+/// Answers; `None` when the command is none of these.
+pub async fn answer(
+    session: &mut Session,
+    request: &Request<'_>,
+    out: &mut BytesMut,
+) -> Option<Result<(), Stop>> {
+    Some(match request.cmd {
+        cmd::TRACKER_NOTIFY_NEXT_LEADER | cmd::TRACKER_COMMIT_NEXT_LEADER => next_leader(request).await,
+        cmd::TRACKER_NOTIFY_RESELECT_LEADER => reselect(request).await,
+        cmd::TRACKER_JOIN_LEADER => join_leader(session, request),
+        cmd::TRACKER_PING_LEADER => ping(session, request, out),
+        cmd::TRACKER_GET_SYS_FILES_START => files_start(session, request),
+        cmd::TRACKER_GET_ONE_SYS_FILE => one_file(session, request, out),
+        cmd::TRACKER_GET_SYS_FILES_END => {
+            session.files = None;
+            exact(&request.body, 0).map_err(Stop::from)
+        }
+        _ => return None,
+    })
+}
+
+async fn next_leader(request: &Request<'_>) -> Result<(), Stop> {
+    let bad = Refusal::new(Status::INVAL, "the address of a tracker expected");
+    let text = std::str::from_utf8(&request.body).map_err(|_| bad)?.trim_end_matches('\0');
+    let named: SocketAddr = text.parse().map_err(|_| bad)?;
+    if request.cmd == cmd::TRACKER_NOTIFY_NEXT_LEADER {
+        request.shared.owner.apply(move |state, _| state.trackers.notify(named)).await??;
+        return Ok(());
+    }
+    let changed = request.shared.owner.apply(move |state, _| state.trackers.commit(named)).await??;
+    if changed {
+        tracing::info!("the tracker leader is {named}");
+        request.shared.wake.notify_one();
+    }
+    Ok(())
+}
+
+async fn reselect(request: &Request<'_>) -> Result<(), Stop> {
+    exact(&request.body, 0)?;
+    let change = |state: &mut State, _: &mut Effects| {
+        state.trackers.leading() && state.trackers.set_leader(Leader::Unknown)
+    };
+    if !request.shared.owner.apply(change).await? {
+        return Err(Refusal::new(Status::OPNOTSUPP, "this tracker does not lead").into());
+    }
+    tracing::warn!("i be notified that two leaders occur, should re-select leader");
+    request.shared.wake.notify_one();
+    Ok(())
+}
+
+fn join_leader(session: &mut Session, request: &Request<'_>) -> Result<(), Stop> {
+    exact(&request.body, 24)?;
+    let view = request.shared.owner.view();
+    if !view.trackers.leading() {
+        return Err(Refusal::new(Status::OPNOTSUPP, "this tracker does not lead").into());
+    }
+    if session.follower.is_some() || session.joined.is_some() {
+        return Err(Refusal::new(Status::EXIST, "the connection has joined already").into());
+    }
+    let (up_time, rest) = request.body.split_first_chunk::<8>().ok_or(wrong_length())?;
+    let (version, port) = rest.split_first_chunk::<8>().ok_or(wrong_length())?;
+    let port = port.first_chunk().map_or(0, |port| i64::from_be_bytes(*port));
+    let port = u16::try_from(port).map_err(|_| Refusal::new(Status::INVAL, "bad port"))?;
+    let peer = SocketAddr::new(session.peer.ip(), port);
+    // A follower behind address translation, or with several addresses, is known by its port when that is unique.
+    let mut same_port = view.trackers.others().filter(|tracker| tracker.port == port);
+    let by_port = same_port.next().filter(|_| same_port.next().is_none());
+    let known = view.trackers.find(peer).or(by_port);
+    let addr = known.ok_or(Refusal::new(Status::NOENT, "not in my tracker list"))?.first();
+    session.follower = Some(addr);
+    let (up_time, version) = (i64::from_be_bytes(*up_time), *version);
+    request.shared.owner.tell(move |state, _| {
+        let follower = Follower { up_time, version, last_ping: crate::now(), ..Follower::default() };
+        state.followers.insert(addr, follower);
+    });
+    Ok(())
+}
+
+/// Versions before 6.15.5 send no figures.
+fn ping(session: &mut Session, request: &Request<'_>, out: &mut BytesMut) -> Result<(), Stop> {
+    let body = &request.body;
+    exact(body, 12)?;
+    let view = request.shared.owner.view();
+    if !view.trackers.leading() {
+        return Err(Refusal::new(Status::OPNOTSUPP, "this tracker does not lead").into());
+    }
+    let addr =
+        session.follower.ok_or(Refusal::new(Status::INVAL, "the connection has not joined as a tracker"))?;
+    let mut connections = [0; 3];
+    for (figure, bytes) in connections.iter_mut().zip(body.chunks_exact(4)) {
+        *figure = bytes.first_chunk().map_or(0, |bytes| i32::from_be_bytes(*bytes));
+    }
+    if session.trunk_chg != view.trunk_chg {
+        session.trunk_chg = view.trunk_chg;
+        for (group, server) in view.cluster.groups().map(Group::trunk_pair) {
+            out.put_slice(group.raw());
+            out.put_slice(server.raw());
+        }
+    }
+    request.shared.owner.tell(move |state, _| {
+        let follower = state.followers.entry(addr).or_default();
+        follower.connections = connections;
+        follower.last_ping = crate::now();
+    });
+    Ok(())
+}
+
+/// The files as they are now, for this connection alone: nobody waits for its end.
+fn files_start(session: &mut Session, request: &Request<'_>) -> Result<(), Stop> {
+    exact(&request.body, 0)?;
+    let view = request.shared.owner.view();
+    if view.cluster.is_empty() {
+        return Err(Refusal::new(Status::NOENT, "no group is known").into());
+    }
+    let files = SysFiles::of(&view.cluster, Arc::clone(request.shared).as_ref());
+    session.files = Some(files);
+    Ok(())
+}
+
+fn one_file(session: &Session, request: &Request<'_>, out: &mut BytesMut) -> Result<(), Stop> {
+    exact(&request.body, 9)?;
+    let bad = Refusal::new(Status::INVAL, "no such file or offset");
+    let (index, offset) = request.body.split_first().ok_or(bad)?;
+    let offset = offset.first_chunk().map(|offset| i64::from_be_bytes(*offset)).ok_or(bad)?;
+    let now;
+    let files = match &session.files {
+        Some(files) => files,
+        None => {
+            now = SysFiles::of(&request.shared.owner.view().cluster, request.shared);
+            &now
+        }
+    };
+    let (size, piece) = files.piece(*index, offset).ok_or(bad)?;
+    out.put_i64(size);
+    out.put_slice(piece);
+    Ok(())
+}
+
+fn wrong_length() -> Refusal {
+    Refusal::new(Status::INVAL, "wrong body length")
+}

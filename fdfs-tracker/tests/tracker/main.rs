@@ -1,0 +1,8 @@
+//! A tracker over real sockets: scripted storages, recorded requests, several trackers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod election;
+mod joining;
+mod recorded;
+mod support;
+mod wrong;
