@@ -1,0 +1,101 @@
+//! The trackers of `client.conf`: asked in turn, one that fails last.
+
+use std::cell::Cell;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use fdfs_core::settings::ClientSettings;
+use fdfs_net::{Peer, Timeouts};
+
+use crate::error::ClientError;
+
+/// Largest answer of a tracker: all groups or members.
+const ANSWER_MAX: usize = 4 << 20;
+
+pub(crate) struct Trackers {
+    addrs: Vec<SocketAddr>,
+    timeouts: Timeouts,
+    /// Index of the one that answered last, and a connection to it.
+    current: Mutex<(usize, Option<Peer>)>,
+}
+
+impl Trackers {
+    pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
+        let mut addrs: Vec<SocketAddr> = Vec::new();
+        for tracker in &settings.tracker_server {
+            let found = tracker.hosts.iter().filter_map(|host| {
+                (host.as_str(), tracker.port).to_socket_addrs().ok().and_then(|mut all| all.next())
+            });
+            addrs.extend(found);
+        }
+        addrs.sort();
+        addrs.dedup();
+        if addrs.is_empty() {
+            return Err(ClientError::invalid("find a tracker", "no tracker_server has an address"));
+        }
+        Ok(Self { addrs, timeouts: timeouts(settings), current: Mutex::new((0, None)) })
+    }
+
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Asks the current tracker, then the others. An answer is an answer, even a refusal.
+    pub async fn ask(
+        &self,
+        doing: &'static str,
+        cmd: u8,
+        body: &[u8],
+    ) -> Result<(SocketAddr, Bytes), ClientError> {
+        let (start, kept) = {
+            let mut current = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            (current.0, current.1.take())
+        };
+        // A connection that was kept may have been closed meanwhile: then it is made anew.
+        if let Some(mut peer) = kept.filter(|peer| !peer.is_stale()) {
+            let addr = peer.addr();
+            match peer.ask(cmd, body, ANSWER_MAX).await {
+                Ok(answer) => {
+                    self.keep(start, peer);
+                    return Ok((addr, answer));
+                }
+                Err(error) if error.status().is_some() => {
+                    self.keep(start, peer);
+                    return Err(ClientError::call(doing)(error));
+                }
+                Err(_) => {}
+            }
+        }
+        let last = Cell::new(None);
+        for step in 0..self.addrs.len() {
+            let index = (start + step) % self.addrs.len();
+            let addr = self.addrs[index];
+            let asked = async {
+                let mut peer = Peer::connect(addr, self.timeouts, None).await?;
+                let answer = peer.ask(cmd, body, ANSWER_MAX).await;
+                Ok((peer, answer))
+            };
+            match asked.await {
+                Ok((peer, Ok(answer))) => {
+                    self.keep(index, peer);
+                    return Ok((addr, answer));
+                }
+                Ok((peer, Err(error))) if error.status().is_some() => {
+                    self.keep(index, peer);
+                    return Err(ClientError::call(doing)(error));
+                }
+                Ok((_, Err(error))) | Err(error) => last.set(Some(ClientError::call(doing)(error))),
+            }
+        }
+        Err(last.into_inner().unwrap_or_else(|| ClientError::invalid(doing, "no tracker")))
+    }
+
+    fn keep(&self, index: usize, peer: Peer) {
+        *self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (index, Some(peer));
+    }
+}
+
+pub(crate) fn timeouts(settings: &ClientSettings) -> Timeouts {
+    Timeouts { connect: settings.connect_timeout.duration(), network: settings.network_timeout.duration() }
+}
