@@ -15,7 +15,7 @@ use crate::binlog::Binlog;
 use crate::disk::{PathMark, StorePaths};
 use crate::link::{self, Bootstrap};
 use crate::service::StorageService;
-use crate::state::{InitFlag, Stat, read_saved};
+use crate::state::{self, InitFlag, Stat, read_saved};
 use crate::storage::{Storage, now};
 
 /// Name of the log file, as the existing daemon has it.
@@ -53,6 +53,7 @@ pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refus
     let paths = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path)
         .map_err(|error| Refusal::io("cannot use a store path", &error))?;
     let data = PathBuf::from(&settings.base_path).join("data");
+    state::clean(&data, &settings.store_paths).map_err(|error| Refusal::io("leftovers", &error))?;
     let init = InitFlag::open(&data, up_time).map_err(|error| Refusal::io("init flag", &error))?;
     let binlog = Binlog::open(&data.join("sync")).map_err(|error| Refusal::io("binlog", &error))?;
     let saved = match std::fs::read(data.join("storage_stat.dat")) {
@@ -214,7 +215,7 @@ fn check_marks(storage: &Storage) -> Result<(), Refusal> {
         let identity = &storage.identity;
         let ip = identity.ips.first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let mark = PathMark::new(ip, identity.port, path.byte(), u32::try_from(now()).unwrap_or(0));
-        crate::state::save(&file, mark.file().as_bytes())
+        state::save(&file, mark.file().as_bytes())
             .and_then(|()| storage.update_init(|init| drop(init.marks.insert(path.index(), mark))))
             .map_err(|error| Refusal::io("mark of a store path", &error))?;
     }

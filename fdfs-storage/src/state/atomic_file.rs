@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use fdfs_core::settings::StorePathConf;
+
 /// Writes `path` so that a crash leaves the old content or the new: temporary file, fsync, rename, fsync of the folder.
 pub fn save(path: &Path, content: &[u8]) -> io::Result<()> {
     let named =
@@ -17,4 +19,26 @@ pub fn save(path: &Path, content: &[u8]) -> io::Result<()> {
         Some(dir) => File::open(dir).and_then(|dir| dir.sync_all()).map_err(named),
         None => Ok(()),
     }
+}
+
+/// Removes what a killed process left of such writes, and of replicas that the existing daemon was receiving
+/// (`.cp<n>.tmp`).
+pub fn clean(data: &Path, store_paths: &[StorePathConf]) -> io::Result<()> {
+    let stores = store_paths.iter().map(|store| Path::new(&store.path).join("data"));
+    for dir in [data.to_owned(), data.join("sync")].into_iter().chain(stores) {
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.path().extension().is_some_and(|extension| extension == "tmp")
+                && entry.file_type()?.is_file()
+            {
+                tracing::info!(file = %entry.path().display(), "removed what a killed process left");
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,6 +4,6 @@ mod atomic_file;
 mod init_flag;
 mod stat;
 
-pub use atomic_file::save;
+pub use atomic_file::{clean, save};
 pub use init_flag::InitFlag;
 pub use stat::{Stat, read_saved};
