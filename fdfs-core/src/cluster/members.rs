@@ -224,6 +224,8 @@ impl Group {
             if matches!(status, Deleted | IpChanged) || status > known {
                 member.status = status;
                 self.changed();
+                // The existing tracker forgets this at a restart, and the member would wait for its copy again.
+                out.save = true;
                 out.info(format!(
                     "storage server {name}::{id} status {known} -> {status}: reported by a peer"
                 ));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fdfs_core::ident::StorageStatus;
 use fdfs_core::wire::cmd;
 use fdfs_core::wire::list::StatBlock;
-use fdfs_core::wire::report::{Brief, Changes, PathUsage, SyncedFrom};
+use fdfs_core::wire::report::{Brief, Changes, PathUsage, StatusReport, SyncedFrom};
 use fdfs_net::{CallError, CallErrorKind, CancellationToken, Peer};
 use tokio::time::Instant;
 use zerocopy::IntoBytes;
@@ -56,7 +56,7 @@ async fn talk(trackers: &Trackers, index: usize, said: &mut String) -> Result<()
     tracing::info!(tracker = %tracker.addr(), "successfully connect to tracker server {}", tracker.addr());
     join(trackers, index, &mut tracker).await?;
     said.clear();
-    let mut session = Session::new(trackers, tracker);
+    let mut session = Session::new(trackers, index, tracker);
     loop {
         session.step().await?;
         if session.rejoin {
@@ -67,6 +67,7 @@ async fn talk(trackers: &Trackers, index: usize, said: &mut String) -> Result<()
 
 struct Session<'a> {
     trackers: &'a Trackers,
+    index: usize,
     storage: &'a Arc<Storage>,
     tracker: Peer,
     beat_at: Instant,
@@ -77,10 +78,20 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(trackers: &'a Trackers, tracker: Peer) -> Self {
+    fn new(trackers: &'a Trackers, index: usize, tracker: Peer) -> Self {
         let now = Instant::now();
         let storage = &trackers.storage;
-        Self { trackers, storage, tracker, beat_at: now, disk_at: now, sent: None, synced: 0, rejoin: false }
+        Self {
+            trackers,
+            index,
+            storage,
+            tracker,
+            beat_at: now,
+            disk_at: now,
+            sent: None,
+            synced: 0,
+            rejoin: false,
+        }
     }
 
     async fn step(&mut self) -> Result<(), CallError> {
@@ -91,6 +102,7 @@ impl<'a> Session<'a> {
             // A change of the group is news that this tracker may have more of.
             _ = changes.changed() => self.beat_at = self.beat_at.min(Instant::now() + SOON),
         }
+        self.correct().await?;
         if Instant::now() >= self.disk_at {
             self.disk().await?;
             self.disk_at = Instant::now() + self.storage.settings.stat_report_interval.duration();
@@ -99,6 +111,50 @@ impl<'a> Session<'a> {
             self.beat().await?;
             self.report_synced().await?;
             self.beat_at = Instant::now() + self.pause();
+        }
+        Ok(())
+    }
+
+    /// Tells a follower what the leader thinks of this storage (command 59): one that was away may believe that old
+    /// files are still missing here.
+    async fn correct(&mut self) -> Result<(), CallError> {
+        use StorageStatus::{Active, Offline, Online};
+        let addr = self.tracker.addr();
+        if self.trackers.leader().is_none_or(|leader| leader == addr) {
+            return Ok(());
+        }
+        let Some(ours) = self.storage.members.get(&self.storage.identity.id).map(|member| member.status)
+        else {
+            return Ok(());
+        };
+        let Some(theirs) = self.trackers.statuses.borrow()[self.index] else { return Ok(()) };
+        let live = |status| matches!(status, Offline | Online | Active);
+        if ours == theirs || (live(ours) && live(theirs)) {
+            return Ok(());
+        }
+        tracing::info!(tracker = %addr, leader = ours.name(), follower = theirs.name(), "the tracker is told our status");
+        self.tracker.ask(cmd::CHANGE_STATUS, &[ours.wire()], 64).await?;
+        self.rejoin = true;
+        Ok(())
+    }
+
+    /// A leader that was restarted may believe that this storage still waits for its old files. If it was told of as
+    /// active in the life of this process, the copy was complete: it is told so, and the next beat makes it active.
+    /// (Others must not say that of a member: it may have been wiped and be waiting indeed.)
+    async fn correct_leader(&mut self, told: &[Brief]) -> Result<(), CallError> {
+        use StorageStatus::{Active, Offline, Syncing, WaitSync};
+        let me = &self.storage.identity.id;
+        let Some(brief) = told.iter().find(|brief| brief.id == me.field()) else { return Ok(()) };
+        let waiting =
+            StorageStatus::from_wire(brief.status).is_ok_and(|status| matches!(status, WaitSync | Syncing));
+        let was_active = self.storage.members.get(me).is_some_and(|member| member.status == Active);
+        if waiting && was_active {
+            let report = StatusReport {
+                group: self.storage.identity.group.field(),
+                brief: Brief { status: Offline.wire(), ..*brief },
+            };
+            tracing::info!(tracker = %self.tracker.addr(), "the leader is told that our full copy was complete");
+            self.tracker.ask(cmd::REPORT_STATUS, report.as_bytes(), 64).await?;
         }
         Ok(())
     }
@@ -184,6 +240,7 @@ impl<'a> Session<'a> {
                     before = before.map_or("unknown", StorageStatus::name), "member of the group");
             }
         }
+        self.correct_leader(told).await?;
         self.storage.members.set(merged.list);
         if !merged.tell.is_empty() {
             let body: Vec<u8> = merged.tell.iter().flat_map(|brief| brief.as_bytes().to_vec()).collect();
