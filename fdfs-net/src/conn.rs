@@ -63,6 +63,11 @@ impl Conn {
         self.timeout
     }
 
+    /// Largest body that is read as a whole, in bytes.
+    pub fn max_body(&self) -> u64 {
+        self.max_body as u64
+    }
+
     /// The whole body of `head`, at most the server's `buff_size`.
     pub async fn body(&mut self, head: &Header) -> Result<Bytes, ConnError> {
         let len = head.body().unwrap_or(u64::MAX);

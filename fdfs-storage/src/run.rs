@@ -9,7 +9,7 @@ use std::time::Duration;
 use fdfs_core::settings::StorageSettings;
 use fdfs_net::daemon::{Loaded, Refusal, Running};
 use fdfs_net::log::LogConf;
-use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, listen_addrs};
+use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, listen_addrs, raise_open_files};
 
 use crate::binlog::Binlog;
 use crate::disk::{PathMark, StorePaths};
@@ -25,6 +25,8 @@ pub const LOG_NAME: &str = "storaged";
 const READY_AFTER: Duration = Duration::from_secs(5);
 /// Connections that peers and trackers find free when clients have taken all others.
 const RESERVED: usize = 16;
+/// Open files besides two for each connection (socket and file).
+const OWN_FILES: u64 = 1024;
 
 /// Reads `storage.conf`.
 pub fn load(path: &Path) -> Result<Loaded<StorageSettings>, Refusal> {
@@ -49,6 +51,7 @@ pub fn load(path: &Path) -> Result<Loaded<StorageSettings>, Refusal> {
 /// Serves until the process is told to stop.
 pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refusal> {
     let up_time = now();
+    raise_open_files(u64::from(settings.max_connections) * 2 + OWN_FILES);
     let (listen, bound) = bind(&settings)?;
     let paths = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path)
         .map_err(|error| Refusal::io("cannot use a store path", &error))?;
@@ -141,6 +144,8 @@ fn serve(
     let peers = Arc::clone(storage);
     let bound = bound.with_peers(move |ip| tracker_ips.contains(&ip) || peers.members.has_ip(ip));
     let stop = running.stop.clone();
+    let dumped = Arc::clone(storage);
+    running.on_dump(move || dump(&dumped));
     running.ready();
     let links = spawn("cluster", storage, &stop, move |storage, stop| link::run(storage, trackers, stop))?;
     let saver = spawn("state", storage, &stop, keep_stat)?;
@@ -155,6 +160,21 @@ fn serve(
     }
     storage.save_stat().map_err(|error| Refusal::io("counters", &error))?;
     served.map_err(|error| Refusal::io("network", &error))
+}
+
+/// The state, for an operator who asks by signal.
+fn dump(storage: &Storage) {
+    let counters = storage.stat.sums();
+    tracing::info!(end = %storage.binlog.end(), ?counters, "state: binlog and counters");
+    for member in storage.members.list().iter() {
+        tracing::info!(member = %member.id, addr = %member.addr, status = member.status.name(), "state: member");
+    }
+    for (source, time) in storage.synced.times() {
+        tracing::info!(%source, time, "state: changes of this member have arrived up to");
+    }
+    for path in storage.paths.indexes() {
+        tracing::info!(path = %storage.paths.base(path).display(), space = ?storage.paths.space(path), "state: store path");
+    }
 }
 
 fn spawn(

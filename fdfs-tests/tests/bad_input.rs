@@ -58,7 +58,7 @@ fn storage(cluster: &Cluster) {
     let name = String::from_utf8(answer.body[16..].to_vec()).unwrap();
     let good = download(0, 0, "group1", &name);
     let good = (raw::DOWNLOAD, good.as_slice());
-    let missing = name.replace("M00/", "M00/").replace(&name[10..14], "AAAA");
+    let missing = name.replace(&name[10..14], "AAAA");
     let named = |name: &str| request(raw::DELETE, &file("group1", name));
     let mut short_upload = upload(0, "txt", b"four");
     short_upload[8] = 5;

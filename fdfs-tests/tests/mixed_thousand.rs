@@ -19,7 +19,7 @@ fn size(n: usize) -> usize {
         500 => 32 << 20,
         _ if n % 250 == 3 => 8 << 20,
         _ if n % 50 == 9 => 1_000_000 + n,
-        _ if n % 3 == 0 => 200 + n,
+        _ if n.is_multiple_of(3) => 200 + n,
         _ => 5_000 + n * 37 % 60_000,
     }
 }
@@ -104,7 +104,7 @@ fn every_byte_everywhere() {
 fn upload(client: &mut Driver, local: &std::path::Path, n: usize) -> String {
     std::fs::write(local, content(size(n), n as u64)).unwrap();
     // A name without an extension, or empty content, in the way that these clients can do it.
-    let ext = (n % 4 != 0).then_some(["jpg", "txt", "tar.gz"][n % 3]);
+    let ext = (!n.is_multiple_of(4)).then_some(["jpg", "txt", "tar.gz"][n % 3]);
     let id = if size(n) == 0 { client.upload_file(local) } else { client.upload(local, ext) };
     let id = id.unwrap_or_else(|error| panic!("upload {n}: {error}"));
     if size(n) > 0 {

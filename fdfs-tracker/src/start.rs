@@ -9,7 +9,7 @@ use fdfs_core::cluster::Rules;
 use fdfs_core::cluster::persist::TrackerStatus;
 use fdfs_core::conf::ConfError;
 use fdfs_core::settings::{AddressFamily, StorageIds, TrackerSettings};
-use fdfs_net::{AllowHosts, Bound, CancellationToken, Server, ServerConf};
+use fdfs_net::{AllowHosts, Bound, CancellationToken, Server, ServerConf, raise_open_files};
 
 use crate::files::{DataDir, Saver};
 use crate::owner::{Owner, State};
@@ -173,19 +173,6 @@ impl Ready {
     }
 }
 
-/// Raises the limit of open files as far as the system allows.
-fn raise_open_files(need: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= need) {
-        return;
-    }
-    let current = Some(limit.maximum.map_or(need, |most| most.min(need)));
-    if setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_err() || current < Some(need) {
-        tracing::warn!(need, ?current, "the limit of open files is below max_connections");
-    }
-}
-
 impl Shared {
     /// Writes `.tracker_status`.
     pub fn save_status(&self, now: i64) {
@@ -213,6 +200,7 @@ fn server_conf(conf: &TrackerSettings, listen: Vec<SocketAddr>, owner: &Owner) -
         network_timeout: conf.network_timeout.duration(),
         buff_size: conf.max_package().saturating_sub(fdfs_core::wire::Header::SIZE),
         allow,
+        close_on_bad_test: false,
         is_peer: Arc::new(is_peer),
         ..ServerConf::new(listen)
     }

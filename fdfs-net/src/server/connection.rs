@@ -80,7 +80,7 @@ pub(super) async fn serve<S: Service>(
     let mut conn = Conn::new(stream, peer, local, shared.conf.network_timeout, shared.conf.buff_size);
     let mut session = service.connected(peer, local);
     let entry = table.enter();
-    match requests(&service, &mut session, &mut conn, &entry).await {
+    match requests(&service, shared, &mut session, &mut conn, &entry).await {
         Ok(Flow::Close) => conn.close().await,
         Ok(Flow::Keep) => {}
         Err(ConnError::Closed) => tracing::debug!(%peer, "connection closed in the middle of a request"),
@@ -93,6 +93,7 @@ pub(super) async fn serve<S: Service>(
 /// `Keep`: the peer closed between requests, or sent what gets no reply; `Close`: we end it after a reply.
 async fn requests<S: Service>(
     service: &Arc<S>,
+    shared: &Shared,
     session: &mut S::Session,
     conn: &mut Conn,
     entry: &Entry,
@@ -114,7 +115,7 @@ async fn requests<S: Service>(
         };
         let flow = match head.cmd {
             cmd::QUIT => return Ok(Flow::Keep),
-            cmd::ACTIVE_TEST => active_test(conn, &head, body).await?,
+            cmd::ACTIVE_TEST => active_test(conn, body, shared.conf.close_on_bad_test).await?,
             _ => service.handle(session, conn, head).await?,
         };
         if flow == Flow::Close {
@@ -127,14 +128,18 @@ async fn requests<S: Service>(
     }
 }
 
-async fn active_test(conn: &mut Conn, head: &Header, body: u64) -> Result<Flow, ConnError> {
+async fn active_test(conn: &mut Conn, body: u64, close: bool) -> Result<Flow, ConnError> {
     if body == 0 {
         conn.reply_status(Status::OK);
         return Ok(Flow::Keep);
     }
-    tracing::warn!(peer = %conn.peer(), len = head.len, "an active test has no body");
+    tracing::warn!(peer = %conn.peer(), body, "an active test has no body");
+    let close = close || body > conn.max_body();
+    if !close {
+        conn.discard(body).await?;
+    }
     conn.reply_status(Status::INVAL);
-    Ok(Flow::Close)
+    Ok(if close { Flow::Close } else { Flow::Keep })
 }
 
 fn canonical(addr: SocketAddr) -> SocketAddr {

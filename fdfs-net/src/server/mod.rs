@@ -66,6 +66,8 @@ pub struct ServerConf {
     pub buff_size: usize,
     /// Longest wait for requests under way when the daemon stops.
     pub drain: Duration,
+    /// Whether an ACTIVE_TEST with a body, which is answered with 22, ends the connection: it does on storages.
+    pub close_on_bad_test: bool,
     /// Who may connect.
     pub allow: AllowHosts,
     /// Whether an address is a cluster peer and may use the reserved slots.
@@ -83,6 +85,7 @@ impl ServerConf {
             network_timeout: Duration::from_secs(60),
             buff_size: 256 << 10,
             drain: Duration::from_secs(10),
+            close_on_bad_test: true,
             allow: AllowHosts::anyone(),
             is_peer: Arc::new(|_| false),
         }

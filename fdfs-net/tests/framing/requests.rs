@@ -126,3 +126,17 @@ fn peers_call_and_stream() {
         assert!(Peer::connect("127.0.0.1:1".parse().unwrap(), timeouts, None).await.is_err());
     });
 }
+
+#[test]
+fn an_active_test_with_a_body_is_refused() {
+    for close in [true, false] {
+        let server = start(|conf| conf.close_on_bad_test = close);
+        let mut stream = server.connect();
+        assert_eq!(ask(&mut stream, cmd::ACTIVE_TEST, b"x"), (22, vec![]));
+        if close {
+            assert!(rest(&mut stream).is_empty());
+        } else {
+            assert_eq!(ask(&mut stream, cmd::ACTIVE_TEST, b""), (0, vec![]));
+        }
+    }
+}
