@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fdfs_core::settings::StorageSettings;
 use fdfs_net::daemon::{Loaded, Refusal, Running};
@@ -27,6 +27,8 @@ const READY_AFTER: Duration = Duration::from_secs(5);
 const RESERVED: usize = 16;
 /// Open files besides two for each connection (socket and file).
 const OWN_FILES: u64 = 1024;
+/// Between two looks at the free space.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads `storage.conf`.
 pub fn load(path: &Path) -> Result<Loaded<StorageSettings>, Refusal> {
@@ -52,6 +54,9 @@ pub fn load(path: &Path) -> Result<Loaded<StorageSettings>, Refusal> {
 pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refusal> {
     let up_time = now();
     raise_open_files(u64::from(settings.max_connections) * 2 + OWN_FILES);
+    for text in not_applied(&settings) {
+        tracing::warn!("{text}");
+    }
     let (listen, bound) = bind(&settings)?;
     let paths = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path)
         .map_err(|error| Refusal::io("cannot use a store path", &error))?;
@@ -80,6 +85,23 @@ pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refus
     check_marks(&storage)?;
     save_addresses(&storage)?;
     serve(&storage, trackers, bound, running)
+}
+
+/// What is configured and has no effect in this version.
+fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
+    let user = !settings.run_by_user.is_empty() || !settings.run_by_group.is_empty();
+    [
+        (user, "run_by_user and run_by_group are not applied: start the daemon as that user"),
+        (settings.access_log.enabled, "[access-log] enabled is not applied: no access log is written"),
+        (
+            settings.check_file_duplicate,
+            "check_file_duplicate is not applied: equal content is stored each time",
+        ),
+        (settings.compress_binlog, "compress_binlog is not applied: old binlog files stay as they are"),
+    ]
+    .into_iter()
+    .filter_map(|(set, text)| set.then_some(text))
+    .collect()
 }
 
 fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound), Refusal> {
@@ -190,12 +212,19 @@ fn spawn(
         .map_err(|error| Refusal::io("cannot start a thread", &error))
 }
 
-/// Saves the counters now and then.
+/// Keeps the free space known, so that uploads stop at the reserve, and saves the counters now and then.
 fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
     let every = storage.settings.sync_stat_file_interval.duration().max(Duration::from_secs(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut last = storage.stat.sums();
-    while runtime.block_on(async { tokio::time::timeout(every, stop.cancelled()).await.is_err() }) {
+    let mut saved = Instant::now();
+    while runtime.block_on(async { tokio::time::timeout(MEASURE_EVERY, stop.cancelled()).await.is_err() }) {
+        // The report to the trackers tells what cannot be measured.
+        let _ = storage.paths.measure();
+        if saved.elapsed() < every {
+            continue;
+        }
+        saved = Instant::now();
         let sums = storage.stat.sums();
         if sums != last {
             last = sums;
@@ -235,8 +264,10 @@ fn check_marks(storage: &Storage) -> Result<(), Refusal> {
         let identity = &storage.identity;
         let ip = identity.ips.first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let mark = PathMark::new(ip, identity.port, path.byte(), u32::try_from(now()).unwrap_or(0));
-        state::save(&file, mark.file().as_bytes())
-            .and_then(|()| storage.update_init(|init| drop(init.marks.insert(path.index(), mark))))
+        // A mark that only the flag file has is made anew by the next start; one that only the path has is refused.
+        storage
+            .update_init(|init| drop(init.marks.insert(path.index(), mark.clone())))
+            .and_then(|()| state::save(&file, mark.file().as_bytes()))
             .map_err(|error| Refusal::io("mark of a store path", &error))?;
     }
     Ok(())

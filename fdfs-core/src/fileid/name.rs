@@ -227,6 +227,18 @@ impl FileName {
         !self.is_slave() && self.blob().is_some_and(|blob| blob.kind() != Kind::Appender)
     }
 
+    /// Whether size and crc in the name are the file's for sure: a normal file's name of a generated length that
+    /// ends in digits and an extension. A slave of 44 characters passes for [`Self::is_normal`], but has its prefix
+    /// among the last 7; a prefix of digits alone cannot be told (protocol 5.1 and 5.5).
+    pub fn describes_content(&self) -> bool {
+        let trunk = self.blob().is_some_and(|blob| blob.kind() == Kind::Trunk);
+        let generated = if trunk { Self::TRUNK } else { Self::ORDINARY };
+        let tail = self.true_name().iter().skip(usize::from(self.len).saturating_sub(TAIL_PART));
+        // The existing daemon's arithmetic may write a colon for a digit.
+        let digit = |c: &u8| c.is_ascii_digit() || *c == b':';
+        self.is_normal() && self.logic_len() == generated && tail.take_while(|c| **c != b'.').all(digit)
+    }
+
     /// Whether this names metadata rather than a file.
     pub fn is_metadata(&self) -> bool {
         self.true_name().ends_with(b"-m")

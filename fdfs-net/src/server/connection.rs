@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fdfs_core::wire::{Header, Status, cmd};
+use fdfs_core::wire::{Status, cmd};
 use tokio_util::sync::CancellationToken;
 
 use super::{Flow, Service, Shared};

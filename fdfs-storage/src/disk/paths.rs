@@ -158,8 +158,10 @@ impl StorePaths {
 fn open_one(conf: &StorePathConf, subdirs: u16) -> io::Result<One> {
     let base = PathBuf::from(&conf.path);
     let path = base.join("data");
-    if !path.is_dir() {
-        fs::create_dir_all(&path)?;
+    // The store path itself must be there: a disk that is not mounted must not fill the one below it.
+    match fs::create_dir(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let data = rustix::fs::open(&path, flags, Mode::empty())?;

@@ -24,13 +24,16 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     if !link && !disk::is_file(&found) {
         return Err(Refused::invalid(format!("{name} is no regular file")));
     }
+    let metadata = name.metadata();
     let done = (|| {
+        // A client that sets metadata at this moment finds the file gone, or has them removed here.
+        let _alone = metadata.as_ref().map(|metadata| storage.lock_name(metadata));
         if link && name.is_slave() {
             remove_target(storage, &name)?;
         }
         remove(storage, &name)?;
-        match name.metadata() {
-            Some(metadata) if disk::lstat(&storage.paths, &metadata).is_ok() => remove(storage, &metadata),
+        match &metadata {
+            Some(metadata) if disk::lstat(&storage.paths, metadata).is_ok() => remove(storage, metadata),
             _ => Ok(()),
         }
     })();

@@ -28,7 +28,7 @@ pub(super) async fn query(storage: &Arc<Storage>, conn: &mut Conn, head: Header,
         return Err(Refused::new(Status::NOENT, format!("{name} is no regular file")));
     }
     let blob = name.blob().ok_or_else(|| Refused::invalid(format!("{name} carries no information")))?;
-    let crc32 = if disk::is_link(&own) || name.is_normal() {
+    let crc32 = if disk::is_link(&own) || name.describes_content() {
         blob.crc32
     } else if head.status & info_flags::NO_CRC != 0 {
         0

@@ -28,9 +28,9 @@ pub(super) async fn set(storage: &Arc<Storage>, conn: &mut Conn, head: Header, b
 
 fn change(storage: &Storage, name: &FileName, mode: MetaMode, new: Metadata) -> Result<(), Refused> {
     let file = metadata_of(name)?;
-    disk::stat(&storage.paths, name).map_err(|error| Refused::io("stat", name, &error))?;
-    // Two clients that merge at the same time both keep what they added.
+    // Two clients that merge at the same time both keep what they added, and none outlive a deleted file.
     let _alone = storage.lock_name(&file);
+    disk::stat(&storage.paths, name).map_err(|error| Refused::io("stat", name, &error))?;
     let old = match read(storage, &file) {
         Ok(old) => Some(old),
         Err(Refused::Status { status: Status::NOENT, .. }) => None,

@@ -75,7 +75,7 @@ async fn copy(
 /// Only of a file whose name carries its crc does an equal size mean equal content.
 fn already_here(storage: &Storage, name: &FileName, op: Op, size: u64) -> bool {
     op == Op::Create
-        && name.is_normal()
+        && name.describes_content()
         && disk::lstat(&storage.paths, name)
             .is_ok_and(|found| disk::is_file(&found) && disk::size(&found) == size)
 }
@@ -106,8 +106,9 @@ async fn write(
 
 /// What the name says of the content must be true.
 fn verify(name: &FileName, op: Op, size: u64, crc: u32) -> Result<(), Refused> {
-    let Some(blob) =
-        name.blob().filter(|blob| op == Op::Create && name.is_normal() && blob.kind() == Kind::Normal)
+    let Some(blob) = name
+        .blob()
+        .filter(|blob| op == Op::Create && name.describes_content() && blob.kind() == Kind::Normal)
     else {
         return Ok(());
     };

@@ -103,6 +103,23 @@ fn worked_examples_decode() {
 }
 
 #[test]
+fn slaves_that_look_normal() {
+    for (text, certain) in [
+        ("M00/00/00/wKgBz1shMB2Abls1AABHO7x65CM887.jpg", true),
+        ("M00/00/00/CkIAFWsCn3KAO61UAAALuI_6wY0.tar.gz", true),
+        ("M00/00/00/CkIAFWsCn2CAc_NUAAAQAK8Xsgs1585363", true),
+        // Prefixes `_big`, `_b` and `-1` without extension.
+        ("M00/00/00/wKgBz1shMB2Abls1AABHO7x65CM887_big", false),
+        ("M00/00/00/wKgBz1shMB2Abls1AABHO7x65CM887_b", false),
+        ("M00/00/00/wKgBz1shMB2Abls1AABHO7x65CM887-1.a", false),
+    ] {
+        let name = name(text);
+        assert!(name.is_normal(), "{text}");
+        assert_eq!(name.describes_content(), certain, "{text}");
+    }
+}
+
+#[test]
 fn trunk_slots_and_slaves_of_trunk_files() {
     let trunk = name("M00/55/61/oYYBAGsCnTCIFRNxAAAAZF4OXY8AAAAAQAAAgAAAAEA411.txt");
     let slot = trunk.trunk_slot().unwrap();

@@ -1,0 +1,10 @@
+//! The storage engine in this process, on loopback, without a tracker.
+#![allow(clippy::unwrap_used)]
+
+mod bodies;
+mod faults;
+mod files;
+mod metadata;
+mod recorded;
+mod refused;
+mod support;
