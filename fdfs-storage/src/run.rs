@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fdfs_core::settings::StorageSettings;
+use fdfs_core::wire::Status;
 use fdfs_net::daemon::{Loaded, Refusal, Running};
 use fdfs_net::log::LogConf;
 use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, listen_addrs, raise_open_files};
@@ -59,7 +60,7 @@ pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refus
     }
     let (listen, bound) = bind(&settings)?;
     let paths = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path)
-        .map_err(|error| Refusal::io("cannot use a store path", &error))?;
+        .map_err(|error| Refusal::new(Status::from_io(&error).0, format!("cannot use a {error}")))?;
     let data = PathBuf::from(&settings.base_path).join("data");
     state::clean(&data, &settings.store_paths).map_err(|error| Refusal::io("leftovers", &error))?;
     let init = InitFlag::open(&data, up_time).map_err(|error| Refusal::io("init flag", &error))?;
