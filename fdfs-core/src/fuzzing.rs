@@ -110,6 +110,22 @@ pub fn file_id(bytes: &[u8]) {
     let _ = (name.blob(), name.trunk_slot(), name.metadata(), name.is_slave(), name.is_normal());
 }
 
+/// Binlog lines, mark files, metadata: any bytes get an answer; what is read is written the same.
+pub fn binlog(bytes: &[u8]) {
+    use crate::binlog::{Mark, Record};
+    use crate::metadata::Metadata;
+    if let Ok(record) = Record::parse(bytes) {
+        let line = record.to_string();
+        assert!(line.len() <= bytes.len() + 1 || line.len() < Record::LINE_MAX);
+        assert_eq!(Record::parse(line.trim_end_matches('\n').as_bytes()), Ok(record));
+    }
+    if let Ok(mark) = Mark::parse(&String::from_utf8_lossy(bytes)) {
+        assert_eq!(Mark::parse(&mark.to_string()), Ok(mark));
+    }
+    let metadata = Metadata::parse(bytes);
+    assert_eq!(Metadata::parse(&metadata.encode()), metadata);
+}
+
 /// What the nginx module reads: URLs, ranges, answers of trackers.
 pub fn http(bytes: &[u8]) {
     crate::http::check_any_bytes(bytes);
@@ -217,6 +233,12 @@ mod tests {
         #[test]
         fn bodies_on_messages(bytes in proptest::collection::vec(any::<u8>(), 0..700)) {
             wire(&bytes);
+            binlog(&bytes);
+        }
+
+        #[test]
+        fn bodies_on_lines(line in "([0-9]{1,11} [CcDdUuAaMmTtLlRrXx] \\PC{0,140}|\\PC{0,60})") {
+            binlog(line.as_bytes());
         }
 
         #[test]

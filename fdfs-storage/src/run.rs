@@ -98,6 +98,14 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
             settings.check_file_duplicate,
             "check_file_duplicate is not applied: equal content is stored each time",
         ),
+        (
+            !settings.sync_always(),
+            "sync_start_time and sync_end_time are not applied: replication runs at all hours",
+        ),
+        (
+            !settings.inner_bind_addr.is_empty() || !settings.outer_bind_addr.is_empty(),
+            "inner_bind_addr and outer_bind_addr are not applied: bind_addr is",
+        ),
         (settings.compress_binlog, "compress_binlog is not applied: old binlog files stay as they are"),
     ]
     .into_iter()
@@ -213,15 +221,25 @@ fn spawn(
         .map_err(|error| Refusal::io("cannot start a thread", &error))
 }
 
-/// Keeps the free space known, so that uploads stop at the reserve, and saves the counters now and then.
+/// Keeps the free space known, so that uploads stop at the reserve; brings the binlog to the disk every
+/// `sync_binlog_buff_interval`, and the counters every `sync_stat_file_interval`, when they have changed.
 fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
     let every = storage.settings.sync_stat_file_interval.duration().max(Duration::from_secs(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut last = storage.stat.sums();
     let mut saved = Instant::now();
+    let binlog_every = storage.settings.sync_binlog_buff_interval.duration();
+    let (mut synced, mut synced_at) = (storage.binlog.end(), Instant::now());
     while runtime.block_on(async { tokio::time::timeout(MEASURE_EVERY, stop.cancelled()).await.is_err() }) {
         // The report to the trackers tells what cannot be measured.
         let _ = storage.paths.measure();
+        let end = storage.binlog.end();
+        if end != synced && synced_at.elapsed() >= binlog_every {
+            (synced, synced_at) = (end, Instant::now());
+            if let Err(error) = storage.binlog.sync() {
+                tracing::error!(%error, "the binlog cannot be brought to the disk");
+            }
+        }
         if saved.elapsed() < every {
             continue;
         }

@@ -77,6 +77,12 @@ impl Binlog {
         Ok(Pending { log: Arc::clone(self), start })
     }
 
+    /// Asks the disk to keep what was appended. Appends go on meanwhile.
+    pub fn sync(&self) -> io::Result<()> {
+        let file = self.lock().file.try_clone()?;
+        file.sync_data()
+    }
+
     /// Where the log ends, settled or not.
     pub fn end(&self) -> Pos {
         self.lock().end

@@ -32,6 +32,12 @@ impl<'a> NewFile<'a> {
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
         }
+        Self::named(paths, path)
+    }
+
+    /// As [`NewFile::create`], on a file system that has no unnamed files.
+    fn named(paths: &'a StorePaths, path: StorePath) -> io::Result<Self> {
+        let data = paths.data(path);
         let name = temp_name();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd: OwnedFd = rustix::fs::openat(data, &name, flags, MODE)?;
@@ -125,4 +131,52 @@ fn link_unnamed(file: &File, data: impl AsFd, name: &[u8]) -> Result<(), Errno> 
     // linkat(2) of an open descriptor without privileges goes through its name in /proc.
     let from = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::linkat(CWD, from, data, name, AtFlags::SYMLINK_FOLLOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use fdfs_core::settings::StorePathConf;
+
+    use super::*;
+
+    type Make = for<'a> fn(&'a StorePaths, StorePath) -> io::Result<NewFile<'a>>;
+
+    #[test]
+    fn both_ways_publish_whole_files_only() {
+        let makes: [Make; 2] =
+            [|paths, path| NewFile::create(paths, path), |paths, path| NewFile::named(paths, path)];
+        for make in makes {
+            let dir = tempfile::tempdir().unwrap();
+            let conf = StorePathConf { path: dir.path().display().to_string(), readonly: false };
+            let paths = StorePaths::open(&[conf], 2).unwrap();
+            let path = StorePath::new(0, 1).unwrap();
+            let name = FileName::parse(b"M00/01/01/a-file.txt", 1).unwrap();
+            let at = dir.path().join("data/01/01/a-file.txt");
+            let content = || std::fs::read(&at).unwrap();
+            let temp = || std::fs::read_dir(dir.path().join("data").join(TEMP_DIR)).unwrap().count();
+
+            drop(make(&paths, path).unwrap());
+            let mut file = make(&paths, path).unwrap();
+            file.write_all(b"one").unwrap();
+            assert!(!at.exists());
+            file.publish(&name).unwrap();
+            drop(file);
+            assert_eq!((content(), temp()), (b"one".to_vec(), 0));
+
+            let mut file = make(&paths, path).unwrap();
+            file.write_all(b"two").unwrap();
+            assert_eq!(file.publish(&name).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(content(), b"one");
+            file.replace(&name).unwrap();
+            drop(file);
+            assert_eq!((content(), temp()), (b"two".to_vec(), 0));
+
+            // A directory that an operator removed comes back.
+            std::fs::remove_dir_all(dir.path().join("data/01")).unwrap();
+            let mut file = make(&paths, path).unwrap();
+            file.publish(&name).unwrap();
+            drop(file);
+            assert_eq!((content(), temp()), (Vec::new(), 0));
+        }
+    }
 }
