@@ -107,7 +107,7 @@ impl Record {
             Some((name, more)) => (name, Some(more.to_owned())),
             None => (names, None),
         };
-        if name.is_empty() || name.contains(|c: char| c.is_ascii_control()) {
+        if name.is_empty() || names.contains(|c: char| c.is_ascii_control()) {
             return Err(BadRecord::Columns);
         }
         Ok(Self {

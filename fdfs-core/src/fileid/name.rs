@@ -44,7 +44,7 @@ pub enum BadName {
     /// Not `HH/HH/name`.
     #[error("a file name has two directories of two upper-case hex digits and no other slash")]
     Directories,
-    /// NUL, `.` or `..` as file part.
+    /// `.` or `..` as file part, or bytes in it that are not printable ASCII.
     #[error("forbidden file part")]
     FilePart,
     /// Prefix or extension of a slave name.
@@ -115,7 +115,8 @@ impl FileName {
             b"" => return Err(BadName::Length),
             b"." | b".." => return Err(BadName::FilePart),
             _ if part.contains(&b'/') => return Err(BadName::Directories),
-            _ if part.contains(&0) => return Err(BadName::FilePart),
+            // The binlog separates by blanks and line ends; names are ASCII without them.
+            _ if !part.iter().all(u8::is_ascii_graphic) => return Err(BadName::FilePart),
             _ => {}
         }
         Ok(Self::of(path, true_name))

@@ -1,7 +1,7 @@
 //! The nginx module against members that lie, hang or die.
 //!
-//! Needs nginx (`FDFS_NGINX`, default `nginx`) and the built module (`FDFS_NGINX_MODULE`, default
-//! `target/fast/ngx_http_fastdfs_module.so`, from `ci/build-module`). Without them the tests say so and check nothing.
+//! Needs nginx (`FDFS_NGINX`) and the built module (`FDFS_NGINX_MODULE`, default
+//! `target/fast/ngx_http_fastdfs_module.so`, from `ci/build-module`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A failing helper fails the test.
 
@@ -29,7 +29,7 @@ fn content(len: usize) -> Vec<u8> {
 
 #[test]
 fn local_files_are_served_like_any_static_file() {
-    let Some(nginx) = Nginx::start("local", &[]) else { return };
+    let nginx = Nginx::start("local", &[]);
     let data = content(100_000);
     let name = id(&data, Kind::Normal, "127.0.3.1", 1);
     nginx.store(&name, &data);
@@ -61,7 +61,7 @@ fn local_files_are_served_like_any_static_file() {
 #[test]
 fn files_elsewhere_come_from_a_member() {
     let (first, second) = (Member::start("127.0.3.11"), Member::start("127.0.3.12"));
-    let Some(nginx) = Nginx::start("remote", &[&first, &second]) else { return };
+    let nginx = Nginx::start("remote", &[&first, &second]);
     let data = content(300_000);
     let name = id(&data, Kind::Normal, "127.0.3.11", 1);
     first.store(&name, &data);
@@ -103,7 +103,7 @@ fn files_elsewhere_come_from_a_member() {
 #[test]
 fn an_address_in_an_id_is_contacted_only_when_it_is_a_member() {
     let (member, stranger) = (Member::start("127.0.3.21"), Member::start("127.0.3.66"));
-    let Some(nginx) = Nginx::start("stranger", &[&member]) else { return };
+    let nginx = Nginx::start("stranger", &[&member]);
     let name = id(b"made up", Kind::Normal, "127.0.3.66", 1);
     assert_eq!(nginx.get(&format!("/group1/{name}"), &[]).status, 404);
     assert_eq!((member.connections(), stranger.connections()), (1, 0));
@@ -115,7 +115,7 @@ fn lies_never_become_an_answer() {
     let data = content(1000);
     for (row, lie) in Lie::ALL.into_iter().enumerate() {
         // A fresh worker remembers no failures.
-        let Some(nginx) = Nginx::start(&format!("lie{row}"), &[&first, &second]) else { return };
+        let nginx = Nginx::start(&format!("lie{row}"), &[&first, &second]);
         let name = id(&data, Kind::Normal, "127.0.3.31", row as u32);
         first.store(&name, &data);
         second.store(&name, &data);
@@ -148,7 +148,7 @@ fn lies_never_become_an_answer() {
 #[test]
 fn a_frozen_member_delays_only_those_who_wait_for_it() {
     let member = Member::start("127.0.3.41");
-    let Some(nginx) = Nginx::start("frozen", &[&member]) else { return };
+    let nginx = Nginx::start("frozen", &[&member]);
     let data = content(5000);
     let (here, there) = (id(&data, Kind::Normal, "127.0.3.41", 1), id(&data, Kind::Normal, "127.0.3.41", 2));
     nginx.store(&here, &data);

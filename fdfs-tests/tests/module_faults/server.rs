@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use super::member::Member;
+use fdfs_tests::programs;
 
 /// A running nginx; stopped when dropped.
 pub struct Nginx {
@@ -31,24 +31,10 @@ impl Answer {
     }
 }
 
-fn module() -> Option<PathBuf> {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/fast/ngx_http_fastdfs_module.so");
-    let path = std::env::var_os("FDFS_NGINX_MODULE").map_or_else(|| PathBuf::from(default), PathBuf::from);
-    path.is_file().then(|| path.canonicalize().unwrap())
-}
-
 impl Nginx {
-    /// `None` when nginx or the module is absent on this machine.
-    pub fn start(name: &str, members: &[&Member]) -> Option<Self> {
-        let program = std::env::var("FDFS_NGINX").unwrap_or_else(|_| "nginx".into());
-        let Some(module) = module() else {
-            eprintln!("the nginx module is not built (ci/build-module): this test checked nothing");
-            return None;
-        };
-        if Command::new(&program).arg("-v").output().is_err() {
-            eprintln!("{program} is absent: this test checked nothing");
-            return None;
-        }
+    /// Fails the test when nginx or the module is absent.
+    pub fn start(name: &str, members: &[&Member]) -> Self {
+        let (program, module) = (programs::nginx(), programs::module());
         let dir = tempfile::Builder::new().prefix(&format!("fdfs-{name}-")).tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("store/data/00/00")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -75,7 +61,7 @@ impl Nginx {
         let child = Command::new(program).arg("-c").arg(dir.path().join("nginx.conf")).spawn().unwrap();
         let mut nginx = Self { child, dir, port };
         nginx.wait_until_up();
-        Some(nginx)
+        nginx
     }
 
     fn wait_until_up(&mut self) {

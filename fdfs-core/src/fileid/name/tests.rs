@@ -265,3 +265,12 @@ fn captured_ids_decode() {
     assert!(seen > 100);
     assert_eq!(crc32(b"hello world"), 0x0d4a_1185);
 }
+
+#[test]
+fn names_that_a_log_could_not_carry() {
+    for part in ["two words.txt", "line\nend", "nul\0", "t\u{e4}xt.jpg", "\x7f"] {
+        let text = format!("M00/00/00/{part:_<12}");
+        assert_eq!(FileName::parse(text.as_bytes(), 1), Err(BadName::FilePart), "{text:?}");
+    }
+    assert_eq!(FileName::parse(b"50/E5/E\x85\x85\x85\x85\x85", 1), Err(BadName::FilePart));
+}
