@@ -1,31 +1,36 @@
-//! What can be asked of a cluster.
+//! The cluster as a whole: which server, and what to do when it does not answer.
 
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::time::Duration;
 
-use bytes::Bytes;
-use fdfs_core::ident::{Extension, GroupName};
-use fdfs_core::metadata::Metadata;
+use fdfs_core::ident::GroupName;
 use fdfs_core::settings::ClientSettings;
-use fdfs_core::wire::cmd;
-use fdfs_core::wire::list::{GroupRecord, StorageRecord};
-use fdfs_core::wire::query::{FetchTarget, FileQuery, StoreTarget, put_group};
-use fdfs_core::wire::storage::{FileInfo, GroupAndName, MetaMode, SetMetadata};
-use fdfs_net::{Peer, Timeouts};
+use fdfs_core::wire::query::{
+    FetchTarget, FileQuery, StoreTarget, parse_fetch_all, parse_store_all, put_group,
+};
+use fdfs_core::wire::{Status, cmd};
+use fdfs_net::Timeouts;
 
-use crate::error::ClientError;
+use crate::error::{ClientError, ErrorKind};
 use crate::file_id::FileId;
+use crate::pool::Pool;
 use crate::trackers::{Trackers, timeouts};
-use crate::transfer::{self, Content};
+use crate::work::Work;
 
-/// Largest metadata of a file.
-const METADATA_MAX: usize = 64 << 20;
+/// How long [`Client::connect`] keeps an idle connection: less than daemons keep it (`network_timeout`, 30 s and more).
+const IDLE_MAX: Duration = Duration::from_secs(25);
 
-/// A cluster.
+/// What failures of a tracker's choice of a storage are called; the tools print it.
+pub(crate) const QUERY: &str = "tracker_query_storage";
+
+/// A cluster. Calls may be made from several tasks at once.
+///
+/// A tracker that does not answer is stepped over. A storage that cannot be reached is replaced by another one where
+/// that is safe: for reads always, for uploads while nothing has been sent. A change that was sent and not answered is
+/// reported as failed, and never sent twice.
 pub struct Client {
-    trackers: Trackers,
-    timeouts: Timeouts,
+    pub(crate) trackers: Trackers,
+    pub(crate) pool: Pool,
 }
 
 /// Where an upload goes.
@@ -37,10 +42,36 @@ pub struct Target {
     pub path: Option<u8>,
 }
 
+/// Whether a request may be sent a second time when its connection broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It changes nothing.
+    Safe,
+    /// It may have happened.
+    Never,
+}
+
 impl Client {
-    /// With the trackers of these settings; nothing is connected yet.
+    /// With the trackers of these settings; nothing is connected yet. Idle connections to storages are kept when
+    /// `use_connection_pool` says so.
     pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
-        Ok(Self { trackers: Trackers::new(settings)?, timeouts: timeouts(settings) })
+        let idle_max =
+            settings.use_connection_pool.then(|| settings.connection_pool_max_idle_time.duration());
+        Ok(Self { trackers: Trackers::new(settings)?, pool: Pool::new(timeouts(settings), idle_max) })
+    }
+
+    /// With these trackers, 10 s for a connection and 30 s for an answer, and kept connections; nothing is connected yet.
+    ///
+    /// ```
+    /// use fdfs_client::Client;
+    /// let client = Client::connect(&["127.0.0.1:22122".parse()?, "127.0.0.2:22122".parse()?])?;
+    /// assert_eq!(client.trackers().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn connect(trackers: &[SocketAddr]) -> Result<Self, ClientError> {
+        let timeouts = Timeouts { connect: Duration::from_secs(10), network: Duration::from_secs(30) };
+        let trackers = Trackers::of(trackers.to_vec(), timeouts)?;
+        Ok(Self { trackers, pool: Pool::new(timeouts, Some(IDLE_MAX)) })
     }
 
     /// The trackers, sorted.
@@ -48,187 +79,133 @@ impl Client {
         self.trackers.addrs()
     }
 
-    /// A storage for a new file, of `group` or of the group that the tracker chooses.
+    /// A storage for a new file, of `group` or of the group that the tracker chooses (101, 104).
     pub async fn store(&self, group: Option<GroupName>) -> Result<Target, ClientError> {
-        const DOING: &str = "tracker_query_storage";
-        let mut body = Vec::new();
-        let command = match group {
-            None => cmd::QUERY_STORE_WITHOUT_GROUP_ONE,
-            Some(group) => {
-                put_group(&mut body, group);
-                cmd::QUERY_STORE_WITH_GROUP_ONE
-            }
+        let (command, body) = match group {
+            None => (cmd::QUERY_STORE_WITHOUT_GROUP_ONE, Vec::new()),
+            Some(group) => (cmd::QUERY_STORE_WITH_GROUP_ONE, group_body(group)),
         };
-        let (tracker, answer) = self.trackers.ask(DOING, command, &body).await?;
-        let target = StoreTarget::parse(&answer).map_err(|bad| ClientError::answer(DOING, tracker, &bad))?;
-        let path = (target.path != 0xFF).then_some(target.path);
-        Ok(Target { addr: target.addr, path })
+        let (tracker, answer) = self.trackers.ask(QUERY, command, &body).await?;
+        let target = StoreTarget::parse(&answer).map_err(|bad| ClientError::answer(QUERY, tracker, &bad))?;
+        Ok(Target { addr: target.addr, path: path(target.path) })
     }
 
-    /// Uploads bytes.
-    pub async fn upload(
-        &self,
-        target: Target,
-        content: &[u8],
-        ext: Extension,
-    ) -> Result<FileId, ClientError> {
-        self.upload_as(cmd::UPLOAD_FILE, target, Content::Bytes(content), ext).await
-    }
-
-    /// Uploads a local file; its extension is that of its name.
-    pub async fn upload_file(
-        &self,
-        target: Target,
-        path: &Path,
-        appender: bool,
-    ) -> Result<FileId, ClientError> {
-        let failed = |error: std::io::Error| ClientError::local("upload file", path, &error);
-        let file = File::open(path).map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
-        if !meta.is_file() {
-            return Err(ClientError::invalid(
-                "upload file",
-                format!("{} is no regular file", path.display()),
-            ));
-        }
-        let ext = Extension::of_path(&path.to_string_lossy());
-        let command = if appender { cmd::UPLOAD_APPENDER_FILE } else { cmd::UPLOAD_FILE };
-        self.upload_as(command, target, Content::File(&file, meta.len()), ext).await
-    }
-
-    async fn upload_as(
-        &self,
-        command: u8,
-        target: Target,
-        content: Content<'_>,
-        ext: Extension,
-    ) -> Result<FileId, ClientError> {
-        let mut storage = self.connect("upload file", target.addr).await?;
-        transfer::upload(&mut storage, command, target.path, content, ext).await
-    }
-
-    /// Downloads into memory; `count` 0 is all from `offset`.
-    pub async fn download(&self, id: &FileId, offset: u64, count: u64) -> Result<Vec<u8>, ClientError> {
-        let mut storage = self.connect("download file", self.fetch(cmd::QUERY_FETCH_ONE, id).await?).await?;
-        let mut content = Vec::new();
-        let mut all = |bytes: &[u8]| {
-            content.extend_from_slice(bytes);
-            Ok(())
+    /// All storages of a group that take new files (106, 107).
+    pub async fn stores(&self, group: Option<GroupName>) -> Result<Vec<Target>, ClientError> {
+        let (command, body) = match group {
+            None => (cmd::QUERY_STORE_WITHOUT_GROUP_ALL, Vec::new()),
+            Some(group) => (cmd::QUERY_STORE_WITH_GROUP_ALL, group_body(group)),
         };
-        transfer::download(&mut storage, id, offset, count, &mut all).await?;
-        Ok(content)
+        let (tracker, answer) = self.trackers.ask(QUERY, command, &body).await?;
+        let (_, addrs, index) =
+            parse_store_all(&answer).map_err(|bad| ClientError::answer(QUERY, tracker, &bad))?;
+        Ok(addrs.into_iter().map(|addr| Target { addr, path: path(index) }).collect())
     }
 
-    /// Downloads to a local file, which appears when it is whole.
-    pub async fn download_to(
-        &self,
-        id: &FileId,
-        path: &Path,
-        offset: u64,
-        count: u64,
-    ) -> Result<u64, ClientError> {
-        let mut storage = self.connect("download file", self.fetch(cmd::QUERY_FETCH_ONE, id).await?).await?;
-        transfer::download_to(&mut storage, id, path, offset, count).await
-    }
-
-    /// Deletes a file and its metadata.
-    pub async fn delete(&self, id: &FileId) -> Result<(), ClientError> {
-        self.simple("delete file", cmd::QUERY_UPDATE, cmd::DELETE_FILE, 0, id, 0).await.map(drop)
-    }
-
-    /// A file's metadata.
-    pub async fn metadata(&self, id: &FileId) -> Result<Metadata, ClientError> {
-        let text =
-            self.simple("get metadata", cmd::QUERY_UPDATE, cmd::GET_METADATA, 0, id, METADATA_MAX).await?;
-        Ok(Metadata::parse(&text))
-    }
-
-    /// Sets a file's metadata.
-    pub async fn set_metadata(
-        &self,
-        id: &FileId,
-        mode: MetaMode,
-        metadata: &Metadata,
-    ) -> Result<(), ClientError> {
-        const DOING: &str = "set metadata";
-        let mut storage = self.connect(DOING, self.fetch(cmd::QUERY_UPDATE, id).await?).await?;
-        let text = metadata.encode();
-        let mut body = Vec::new();
-        let file = GroupAndName { group: id.group, name: id.name.as_bytes() };
-        SetMetadata { mode, file, text: &text }.put(&mut body);
-        storage.ask(cmd::SET_METADATA, &body, 0).await.map_err(ClientError::call(DOING)).map(drop)
-    }
-
-    /// What a storage knows of a file; `flags` of [`fdfs_core::wire::storage::info_flags`].
-    pub async fn file_info(&self, id: &FileId, flags: u8) -> Result<FileInfo, ClientError> {
-        const DOING: &str = "query file info";
-        let addr = self.fetch(cmd::QUERY_FETCH_ONE, id).await?;
-        let answer = self.at(addr, DOING, cmd::QUERY_FILE_INFO, flags, id, 256).await?;
-        FileInfo::parse(&answer).map_err(|bad| ClientError::answer(DOING, addr, &bad))
-    }
-
-    /// All groups.
-    pub async fn groups(&self) -> Result<(SocketAddr, Vec<GroupRecord>), ClientError> {
-        const DOING: &str = "list groups";
-        let (tracker, answer) = self.trackers.ask(DOING, cmd::LIST_ALL_GROUPS, b"").await?;
-        let all =
-            GroupRecord::parse_list(&answer).map_err(|bad| ClientError::answer(DOING, tracker, &bad))?;
-        Ok((tracker, all))
-    }
-
-    /// The storages of a group.
-    pub async fn storages(&self, group: GroupName) -> Result<Vec<StorageRecord>, ClientError> {
-        const DOING: &str = "list storages";
-        let mut body = Vec::new();
-        put_group(&mut body, group);
-        let (tracker, answer) = self.trackers.ask(DOING, cmd::LIST_STORAGE, &body).await?;
-        StorageRecord::parse_list(&answer).map_err(|bad| ClientError::answer(DOING, tracker, &bad))
-    }
-
-    async fn fetch(&self, command: u8, id: &FileId) -> Result<SocketAddr, ClientError> {
-        const DOING: &str = "tracker_query_storage";
-        let mut body = Vec::new();
-        FileQuery { group: id.group, name: id.name.as_bytes() }.put(&mut body);
-        let (tracker, answer) = self.trackers.ask(DOING, command, &body).await?;
-        let target = FetchTarget::parse(&answer).map_err(|bad| ClientError::answer(DOING, tracker, &bad))?;
+    /// The storage to fetch a file from (102), or with `update` the one to change it at (103).
+    pub async fn locate(&self, id: &FileId, update: bool) -> Result<SocketAddr, ClientError> {
+        let command = if update { cmd::QUERY_UPDATE } else { cmd::QUERY_FETCH_ONE };
+        let (tracker, answer) = self.trackers.ask(QUERY, command, &file_body(id)).await?;
+        let target = FetchTarget::parse(&answer).map_err(|bad| ClientError::answer(QUERY, tracker, &bad))?;
         Ok(target.addr)
     }
 
-    async fn simple(
-        &self,
-        doing: &'static str,
-        query: u8,
-        command: u8,
-        status: u8,
-        id: &FileId,
-        max: usize,
-    ) -> Result<Bytes, ClientError> {
-        let addr = self.fetch(query, id).await?;
-        self.at(addr, doing, command, status, id, max).await
+    /// All storages that have a file (105).
+    pub async fn locate_all(&self, id: &FileId) -> Result<Vec<SocketAddr>, ClientError> {
+        let (tracker, answer) = self.trackers.ask(QUERY, cmd::QUERY_FETCH_ALL, &file_body(id)).await?;
+        let (_, addrs) = parse_fetch_all(&answer).map_err(|bad| ClientError::answer(QUERY, tracker, &bad))?;
+        Ok(addrs)
     }
 
-    async fn at(
+    /// Runs `work` on a connection to a storage, a kept one if there is one.
+    pub(crate) async fn on<W: Work>(
         &self,
         addr: SocketAddr,
-        doing: &'static str,
-        command: u8,
-        status: u8,
-        id: &FileId,
-        max: usize,
-    ) -> Result<Bytes, ClientError> {
-        let mut storage = self.connect(doing, addr).await?;
-        let mut body = Vec::new();
-        GroupAndName { group: id.group, name: id.name.as_bytes() }.put(&mut body);
-        let reply = storage.call(command, status, &body, max).await.map_err(ClientError::call(doing))?;
-        match reply.status.is_ok() {
-            true => Ok(reply.body),
-            false => {
-                Err(ClientError { doing, server: Some(addr), kind: crate::ErrorKind::Status(reply.status) })
+        again: Again,
+        work: &W,
+    ) -> Result<W::Output, ClientError> {
+        if let Some(mut peer) = self.pool.take(addr) {
+            let done = work.run(&mut peer).await;
+            match &done {
+                Err(error) if !error.is_answer() && again == Again::Safe => {}
+                Err(error) if !error.is_answer() => return done,
+                _ => {
+                    self.pool.give(peer);
+                    return done;
+                }
             }
         }
+        let mut peer = self.pool.connect(addr).await.map_err(ClientError::connect(work.doing()))?;
+        let done = work.run(&mut peer).await;
+        if done.as_ref().map_or_else(ClientError::is_answer, |_| true) {
+            self.pool.give(peer);
+        }
+        done
     }
 
-    async fn connect(&self, doing: &'static str, addr: SocketAddr) -> Result<Peer, ClientError> {
-        Peer::connect(addr, self.timeouts, None).await.map_err(ClientError::call(doing))
+    /// Runs a read at the storage that the tracker names, and at the others that have the file while it fails there: one
+    /// that does not answer, or that lost the file.
+    pub(crate) async fn read<W: Work>(&self, id: &FileId, work: &W) -> Result<W::Output, ClientError> {
+        let first = self.locate(id, false).await?;
+        let error = match self.on(first, Again::Safe, work).await {
+            Err(error) if error.elsewhere() => error,
+            done => return done,
+        };
+        // The first error says more than that of the last resort.
+        let Ok(others) = self.locate_all(id).await else { return Err(error) };
+        for addr in others.into_iter().filter(|addr| *addr != first) {
+            match self.on(addr, Again::Safe, work).await {
+                Err(error) if error.elsewhere() => {}
+                done => return done,
+            }
+        }
+        Err(error)
+    }
+}
+
+impl ClientError {
+    /// Whether another storage may do better.
+    fn elsewhere(&self) -> bool {
+        match &self.kind {
+            ErrorKind::Status(status) => [Status::NOENT, Status::IO, Status::BUSY].contains(status),
+            ErrorKind::Network(..) | ErrorKind::Connect(..) => true,
+            ErrorKind::Local(..) | ErrorKind::Invalid(_) => false,
+        }
+    }
+}
+
+fn path(index: u8) -> Option<u8> {
+    (index != 0xFF).then_some(index)
+}
+
+fn group_body(group: GroupName) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_group(&mut body, group);
+    body
+}
+
+fn file_body(id: &FileId) -> Vec<u8> {
+    let mut body = Vec::new();
+    FileQuery { group: id.group, name: id.name.as_bytes() }.put(&mut body);
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upload::{Content, UploadOptions};
+
+    /// Calls can be made from tasks of a runtime with several threads.
+    #[test]
+    fn calls_can_move_between_threads() {
+        fn movable<T: Send>(_: T) {}
+        let client = Client::connect(&["127.0.0.1:1".parse().unwrap()]).unwrap();
+        let id: FileId = "group1/M00/00/00/CkIAFmsCn7SAImKbAAAADg4Qul0611.txt".parse().unwrap();
+        movable(client.upload(b"", "txt".parse().unwrap()));
+        movable(client.upload_with(None, Content::Bytes(b""), &UploadOptions::default()));
+        movable(client.download(&id, 0, 0));
+        movable(client.download_to(&id, "/nowhere".as_ref(), 0, 0, None));
+        movable(client.append(&id, &Content::Bytes(b""), None));
+        movable(client.delete(&id));
     }
 }

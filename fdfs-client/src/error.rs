@@ -23,7 +23,10 @@ pub enum ErrorKind {
     /// A server answered with an error.
     #[error("{}", .0.text())]
     Status(Status),
-    /// A server did not answer, or not by the protocol.
+    /// There is no connection to the server; nothing was sent.
+    #[error("{0}")]
+    Connect(String, Status),
+    /// A server did not answer, or not by the protocol. What was asked may have happened.
     #[error("{0}")]
     Network(String, Status),
     /// A local file.
@@ -58,9 +61,10 @@ impl ClientError {
     /// The number that tools print and exit with.
     pub fn status(&self) -> Status {
         match &self.kind {
-            ErrorKind::Status(status) | ErrorKind::Network(_, status) | ErrorKind::Local(_, status) => {
-                *status
-            }
+            ErrorKind::Status(status)
+            | ErrorKind::Connect(_, status)
+            | ErrorKind::Network(_, status)
+            | ErrorKind::Local(_, status) => *status,
             ErrorKind::Invalid(_) => Status::INVAL,
         }
     }
@@ -68,6 +72,16 @@ impl ClientError {
     /// Whether a server said no, rather than nothing.
     pub fn is_answer(&self) -> bool {
         matches!(self.kind, ErrorKind::Status(_))
+    }
+
+    pub(crate) fn connect(doing: &'static str) -> impl Fn(CallError) -> Self {
+        move |error| {
+            let failed = Self::call(doing)(error);
+            match failed.kind {
+                ErrorKind::Network(text, status) => Self { kind: ErrorKind::Connect(text, status), ..failed },
+                kind => Self { kind, ..failed },
+            }
+        }
     }
 
     pub(crate) fn call(doing: &'static str) -> impl Fn(CallError) -> Self {

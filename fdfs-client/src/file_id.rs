@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use fdfs_core::fileid::{FileName, split_id};
 use fdfs_core::ident::GroupName;
+use fdfs_core::wire::storage::GroupAndName;
 
 use crate::error::ClientError;
 
@@ -21,6 +22,13 @@ impl FileId {
     /// From an answer of a storage.
     pub fn new(group: GroupName, name: &[u8]) -> Self {
         Self { group, name: String::from_utf8_lossy(name).into_owned() }
+    }
+
+    /// `group 16 | name`, the body of many requests.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(16 + self.name.len());
+        GroupAndName { group: self.group, name: self.name.as_bytes() }.put(&mut body);
+        body
     }
 
     /// What the name says of the file, if it carries anything.

@@ -29,16 +29,32 @@ impl Trackers {
             });
             addrs.extend(found);
         }
+        Self::of(addrs, timeouts(settings))
+    }
+
+    pub fn of(mut addrs: Vec<SocketAddr>, timeouts: Timeouts) -> Result<Self, ClientError> {
         addrs.sort();
         addrs.dedup();
         if addrs.is_empty() {
             return Err(ClientError::invalid("find a tracker", "no tracker_server has an address"));
         }
-        Ok(Self { addrs, timeouts: timeouts(settings), current: Mutex::new((0, None)) })
+        Ok(Self { addrs, timeouts, current: Mutex::new((0, None)) })
     }
 
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Asks one tracker.
+    pub async fn ask_at(
+        &self,
+        doing: &'static str,
+        addr: SocketAddr,
+        cmd: u8,
+        body: &[u8],
+    ) -> Result<Bytes, ClientError> {
+        let mut peer = Peer::connect(addr, self.timeouts, None).await.map_err(ClientError::connect(doing))?;
+        peer.ask(cmd, body, ANSWER_MAX).await.map_err(ClientError::call(doing))
     }
 
     /// Asks the current tracker, then the others. An answer is an answer, even a refusal.
@@ -85,7 +101,13 @@ impl Trackers {
                     self.keep(index, peer);
                     return Err(ClientError::call(doing)(error));
                 }
-                Ok((_, Err(error))) | Err(error) => last.set(Some(ClientError::call(doing)(error))),
+                Ok((_, Err(error))) | Err(error) => {
+                    let error = ClientError::call(doing)(error);
+                    if self.addrs.len() > 1 {
+                        tracing::warn!("tracker {addr} does not answer, asking the next one: {error}");
+                    }
+                    last.set(Some(error));
+                }
             }
         }
         Err(last.into_inner().unwrap_or_else(|| ClientError::invalid(doing, "no tracker")))

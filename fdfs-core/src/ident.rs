@@ -205,6 +205,13 @@ impl Extension {
     }
 }
 
+impl FromStr for Extension {
+    type Err = BadIdent;
+    fn from_str(text: &str) -> Result<Self, BadIdent> {
+        Self::new(text.as_bytes())
+    }
+}
+
 impl fmt::Debug for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", String::from_utf8_lossy(self.bytes()))

@@ -47,6 +47,19 @@ impl Metadata {
         });
     }
 
+    /// Of these names and values.
+    pub fn of(pairs: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+        let mut metadata = Self::default();
+        let cut = |(name, value): (Vec<u8>, Vec<u8>)| (cut(&name, NAME_MAX), cut(&value, VALUE_MAX));
+        metadata.add(pairs.into_iter().map(cut).collect());
+        metadata
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

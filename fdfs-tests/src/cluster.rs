@@ -225,6 +225,20 @@ impl Cluster {
         Command::new(program).args(first).arg(self.client_conf()).args(args).output().unwrap()
     }
 
+    /// Runs a tool without telling it the cluster.
+    pub fn bare_tool(&self, name: &str, args: &[&str]) -> Output {
+        let (program, first) = programs::tool(name);
+        Command::new(program).args(first).args(args).output().unwrap()
+    }
+
+    /// Runs a tool with options before the name of `client.conf`, and a file as its standard input.
+    pub fn tool_with_input(&self, name: &str, options: &[&str], args: &[&str], input: &str) -> Output {
+        let (program, first) = programs::tool(name);
+        let input = std::fs::File::open(input).unwrap();
+        let mut command = Command::new(program);
+        command.args(first).args(options).arg(self.client_conf()).args(args).stdin(input).output().unwrap()
+    }
+
     /// Status of each member as the tracker `index` lists it.
     pub fn statuses(&self, index: usize) -> Vec<Option<u8>> {
         self.members

@@ -64,3 +64,76 @@ fn all_of_them() {
     failed(&cluster.tool("monitor", &["list", "group9"]), "group9");
     failed(&cluster.tool("upload_file", &[]), "Usage: fdfs_upload_file");
 }
+
+/// What the tools of existing packages do not have.
+#[test]
+fn several_files_standard_input_and_json() {
+    let cluster = Cluster::start("tools-more", 1);
+    let local = |name: &str| cluster.dir().join(name).to_string_lossy().into_owned();
+    let (one, two) = (local("one.jpg"), local("two.tar.gz"));
+    std::fs::write(&one, content(3000, 1)).unwrap();
+    std::fs::write(&two, content(5000, 2)).unwrap();
+    let both = cluster.tool("upload_file", &[&one, "/nowhere", &two]);
+    let ids: Vec<String> = String::from_utf8_lossy(&both.stdout).lines().map(str::to_owned).collect();
+    assert!(ids.len() == 2 && ids[0].ends_with(".jpg") && ids[1].ends_with(".tar.gz"), "{ids:?}");
+    failed(&both, "/nowhere: upload file fail, error no: 2");
+    assert_eq!(both.status.code(), Some(2), "one of three failed");
+
+    let piped = content(200_000, 3);
+    let input = local("input");
+    std::fs::write(&input, &piped).unwrap();
+    let from_stdin = cluster.tool_with_input("upload_file", &["-e", "bin"], &["-"], &input);
+    let id = out(&from_stdin).trim().to_owned();
+    assert!(id.ends_with(".bin"), "{id}");
+    let to_stdout = cluster.tool("download_file", &[&id, "/dev/stdout"]);
+    assert!(to_stdout.status.success() && to_stdout.stdout == piped, "{} bytes", to_stdout.stdout.len());
+
+    let json = |output: &Output| serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    let info = json(&cluster.tool("file_info", &[&id, "--json"]));
+    assert_eq!((&info["size"], &info["crc32"]), (&200_000.into(), &crc32(&piped).into()));
+    let uploaded = json(&cluster.tool("upload_file", &["--json", &one, &two]));
+    assert_eq!(uploaded[1]["size"], 5000, "{uploaded}");
+    let wrong =
+        cluster.tool("delete_file", &["group1/M00/00/00/CkIAFmsCn7SAImKbAAAADg4Qul0611.txt", "--json"]);
+    assert_eq!(json(&wrong)["failed"][0]["error_no"], 2);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(out(&cluster.tool("delete_file", &[&ids[0], &ids[1], &id])), "");
+}
+
+/// The statistic tools print what scripts read (protocol 8.3).
+#[test]
+fn statistics() {
+    let cluster = Cluster::start("tools-stat", 2);
+    let conf = cluster.client_conf().to_string_lossy().into_owned();
+    let stat = |name: &str, args: &[&str]| out(&cluster.bare_tool(name, &[&["-c", &conf], args].concat()));
+    let trackers = stat("tracker_stat", &[]);
+    assert!(trackers.ends_with("\n\ntracker server count: 2\n\n"), "{trackers}");
+    assert_eq!(
+        trackers.matches(", is_leader: 1, is_active: 1, connections {alloc: ").count(),
+        1,
+        "{trackers}"
+    );
+    assert!(stat("tracker_stat", &["-L"]).ends_with("\ntracker server count: 1\n\n"));
+    let detail = stat("tracker_stat", &["-F", "-d"]);
+    assert!(detail.contains("  version: ") && detail.contains(", last_heartbeat_time: 20"), "{detail}");
+
+    let storages = stat("storage_stat", &[]);
+    assert_eq!(storages.matches(" ACTIVE, connections {alloc: ").count(), 4, "{storages}");
+    assert!(
+        storages.starts_with("\n127.") && storages.ends_with("\n\nstorage server count: 4\n\n"),
+        "{storages}"
+    );
+    assert_eq!(stat("storage_stat", &["-N"]), "\n\nstorage server count: 0\n\n");
+
+    let volumes = stat("volumn_stat", &[]);
+    assert!(volumes.starts_with("\ngroup1 disk_available: 1, disk space {total: "), "{volumes}");
+    assert!(volumes.contains(" VOLUMNS SUMMARY "), "{volumes}");
+    assert!(volumes.ends_with("\n\nvolumn / group counts {total: 2, available: 2}\n\n"), "{volumes}");
+    let json = out(&cluster.bare_tool("volumn_stat", &["-c", &conf, "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json[0]["group"], &json[1]["disk_available"]), (&"group1".into(), &true.into()));
+
+    failed(&cluster.bare_tool("storage_stat", &["-x"]), "Usage: fdfs_storage_stat");
+    let help = cluster.bare_tool("storage_stat", &["-h"]);
+    assert!(help.status.success() && help.stdout.is_empty());
+}

@@ -6,9 +6,11 @@ use bytes::{BufMut, BytesMut};
 use fdfs_core::cluster::{Group, PeerStatus, Refusal, Storage, storage_ids_page};
 use fdfs_core::ident::{GroupName, StorageStatus};
 use fdfs_core::settings::{StorageIdEntry, StorageIds};
+use fdfs_core::wire::cluster_stat::{StorageStat, TrackerStat, VolumeStat};
 use fdfs_core::wire::list::stat;
 use fdfs_core::wire::{Status, Text, cmd};
 use zerocopy::IntoBytes;
+use zerocopy::byteorder::big_endian::{I32, I64};
 
 use crate::PROTOCOL_VERSION;
 use crate::owner::State;
@@ -215,12 +217,16 @@ impl Admin<'_> {
                 continue;
             }
             count = count.saturating_add(1);
-            put_host(out, addr);
-            out.put_slice(&[u8::from(leads), u8::from(active)]);
-            told.connections.iter().for_each(|figure| out.put_i32(*figure));
-            out.put_slice(&told.version);
-            out.put_i64(told.up_time);
-            out.put_i64(told.last_ping);
+            let stat = TrackerStat {
+                host: host(addr),
+                is_leader: leads.into(),
+                is_active: active.into(),
+                connections: told.connections.map(I32::new),
+                version: Text::cut(&told.version),
+                up_time: I64::new(told.up_time),
+                last_heartbeat: I64::new(told.last_ping),
+            };
+            out.put_slice(stat.as_bytes());
         }
         set(out, at, &[count]);
         Ok(())
@@ -242,13 +248,17 @@ impl Admin<'_> {
                     continue;
                 }
                 count = count.saturating_add(1);
-                out.put_slice(storage.id.field().raw());
-                put_host(out, storage.addr_for(self.session.peer.ip()));
-                out.put_slice(&[u8::from(is_trunk), storage.status.wire()]);
-                out.put_slice(storage.stat.connections.as_bytes());
-                out.put_slice(storage.version.raw());
-                out.put_i64(storage.up_time);
-                out.put_slice(storage.stat.counters[stat::LAST_HEART_BEAT].as_bytes());
+                let told = StorageStat {
+                    id: storage.id.field(),
+                    host: host(storage.addr_for(self.session.peer.ip())),
+                    is_trunk_server: is_trunk.into(),
+                    status: storage.status.wire(),
+                    connections: storage.stat.connections,
+                    version: Text::cut(storage.version.raw()),
+                    up_time: I64::new(storage.up_time),
+                    last_heartbeat: storage.stat.counters[stat::LAST_HEART_BEAT],
+                };
+                out.put_slice(told.as_bytes());
             }
         }
         set(out, at, &count.to_be_bytes());
@@ -271,11 +281,17 @@ impl Admin<'_> {
                 continue;
             }
             count = count.saturating_add(1);
-            out.put_slice(Text::<17>::cut(group.name.bytes()).raw());
-            for figure in [group.total_mb, group.free_mb, reserved, available, group.trunk_free_mb] {
-                out.put_i64(figure);
-            }
-            out.put_slice(&[u8::from(disk), u8::from(trunk)]);
+            let told = VolumeStat {
+                name: Text::cut(group.name.bytes()),
+                total_mb: I64::new(group.total_mb),
+                free_mb: I64::new(group.free_mb),
+                reserved_mb: I64::new(reserved),
+                available_mb: I64::new(available),
+                trunk_free_mb: I64::new(group.trunk_free_mb),
+                disk_available: disk.into(),
+                trunk_available: trunk.into(),
+            };
+            out.put_slice(told.as_bytes());
         }
         set(out, at, &count.to_be_bytes());
         Ok(())
@@ -305,8 +321,8 @@ fn by_addr(ids: &StorageIds, ip: IpAddr, port: u16) -> Option<&StorageIdEntry> {
 }
 
 /// A `host` field of 52 bytes.
-fn put_host(out: &mut BytesMut, addr: SocketAddr) {
-    out.put_slice(Text::<52>::cut(addr.to_string().as_bytes()).raw());
+fn host(addr: SocketAddr) -> Text<52> {
+    Text::cut(addr.to_string().as_bytes())
 }
 
 /// Overwrites a count once it is known.

@@ -19,10 +19,7 @@ pub(super) fn run(args: &[String]) -> Ended {
         }
     };
     match read() {
-        Ok(crc) => {
-            println!("{crc:x}");
-            Ended::Done
-        }
+        Ok(crc) => Ended::Said(format!("{crc:x}\n"), serde_json::json!({ "file": name, "crc32": crc })),
         Err(error) => {
             let code = error.raw_os_error().and_then(|errno| u8::try_from(errno).ok()).unwrap_or(5);
             Ended::Failed(format!("{name}: {error}"), code)

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
+use super::progress::Bar;
 use super::{Ended, with_client};
 use crate::file_id::FileId;
 
@@ -23,10 +26,13 @@ pub(super) fn run(args: &[String]) -> Ended {
     let local = local.map_or_else(|| id.rsplit('/').next().unwrap_or(id), String::as_str);
     let done = with_client("download file", conf, async |client| {
         let id: FileId = id.parse()?;
-        client.download_to(&id, Path::new(local), offset, bytes).await
+        let bar = Bar::new(local);
+        client
+            .download_to(&id, Path::new(local), offset, bytes, Some(&|done, total| bar.at(done, total)))
+            .await
     });
     match done {
-        Ok(_) => Ended::Done,
+        Ok(size) => Ended::Said(String::new(), json!({ "id": id, "file": local, "size": size })),
         Err(ended) => ended,
     }
 }

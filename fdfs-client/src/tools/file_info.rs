@@ -3,6 +3,8 @@
 use fdfs_core::fileid::{Kind, Source};
 use fdfs_core::wire::storage::info_flags;
 
+use serde_json::{Value, json};
+
 use super::format::local_time;
 use super::{Ended, with_client};
 use crate::client::Client;
@@ -28,15 +30,12 @@ pub(super) fn run(args: &[String]) -> Ended {
     }
     let [conf, id] = rest else { return Ended::Usage };
     match with_client("query file info", conf, async |client| describe(client, &id.parse()?, flags).await) {
-        Ok(text) => {
-            println!("{text}");
-            Ended::Done
-        }
+        Ok((text, value)) => Ended::Said(text + "\n", value),
         Err(ended) => ended,
     }
 }
 
-async fn describe(client: &Client, id: &FileId, flags: u8) -> Result<String, ClientError> {
+async fn describe(client: &Client, id: &FileId, flags: u8) -> Result<(String, Value), ClientError> {
     let none = || ClientError::invalid("query file info", format!("{id} carries no information"));
     let name = id.file_name().ok_or_else(none)?;
     let blob = name.blob().ok_or_else(none)?;
@@ -66,5 +65,9 @@ async fn describe(client: &Client, id: &FileId, flags: u8) -> Result<String, Cli
     if flags & info_flags::NO_CRC == 0 || crc != 0 {
         text += &format!("file crc32: {} (0x{crc:08x})\n", crc.cast_signed());
     }
-    Ok(text)
+    let value = json!({
+        "id": id.to_string(), "from_server": asked, "type": kind, "source_id": number, "source_ip": ip,
+        "created": time, "size": size, "crc32": crc,
+    });
+    Ok((text, value))
 }

@@ -2,7 +2,9 @@
 //!
 //! Source: protocol 1-4, tracker 3 and 7, replication 6 and 8. Every integer is big-endian.
 
+pub mod cluster_stat;
 pub mod cmd;
+pub mod edit;
 mod field;
 mod header;
 pub mod list;

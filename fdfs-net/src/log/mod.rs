@@ -56,7 +56,8 @@ pub fn init(conf: &LogConf) -> std::io::Result<Option<Arc<LogFile>>> {
     Ok(file)
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
+/// The lines that are at least as urgent as `level`.
+pub fn filter(level: LogLevel) -> LevelFilter {
     match level.name().to_ascii_lowercase().as_str() {
         "debug" => LevelFilter::DEBUG,
         "info" | "notice" => LevelFilter::INFO,

@@ -1,0 +1,102 @@
+//! What the trackers tell of the cluster, and its administration.
+
+use std::net::SocketAddr;
+
+use fdfs_core::ident::{GroupName, StorageId};
+use fdfs_core::wire::cluster_stat::{StorageStats, TrackerStat, VolumeStats};
+use fdfs_core::wire::list::{GroupRecord, StorageRecord};
+use fdfs_core::wire::query::put_group;
+use fdfs_core::wire::{BadMessage, cmd};
+
+use crate::client::Client;
+use crate::error::ClientError;
+
+impl Client {
+    /// All groups, and the tracker that told.
+    pub async fn groups(&self) -> Result<(SocketAddr, Vec<GroupRecord>), ClientError> {
+        const DOING: &str = "list groups";
+        let (tracker, answer) = self.trackers.ask(DOING, cmd::LIST_ALL_GROUPS, b"").await?;
+        let all =
+            GroupRecord::parse_list(&answer).map_err(|bad| ClientError::answer(DOING, tracker, &bad))?;
+        Ok((tracker, all))
+    }
+
+    /// The storages of a group.
+    pub async fn storages(&self, group: GroupName) -> Result<Vec<StorageRecord>, ClientError> {
+        let body = group_and_id(group, None);
+        self.told("list storages", cmd::LIST_STORAGE, &body, StorageRecord::parse_list).await
+    }
+
+    /// The address of the leader of the trackers; status 2 while there is none.
+    pub async fn leader(&self) -> Result<SocketAddr, ClientError> {
+        self.told("find the leader", cmd::GET_LEADER, b"", |text| {
+            let addr = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            addr.ok_or(BadMessage::Field("address"))
+        })
+        .await
+    }
+
+    /// The trackers as the leader sees them: all, or with `active` and `leader` only those for which it is so.
+    pub async fn tracker_stats(
+        &self,
+        active: Option<bool>,
+        leader: Option<bool>,
+    ) -> Result<Vec<TrackerStat>, ClientError> {
+        const DOING: &str = "tracker_cluster_stat";
+        let addr = self.leader().await?;
+        let by = u8::from(active.is_some()) | u8::from(leader.is_some()) << 1;
+        let body = [by, is(active), is(leader)];
+        let answer = self.trackers.ask_at(DOING, addr, cmd::TRACKER_CLUSTER_STAT, &body).await?;
+        TrackerStat::parse_all(&answer).map_err(|bad| ClientError::answer(DOING, addr, &bad))
+    }
+
+    /// The storages: all, or those that are (not) trunk servers and whose status is (`=`) or is not (`!`) this one.
+    pub async fn storage_stats(
+        &self,
+        trunk: Option<bool>,
+        status: Option<(bool, u8)>,
+    ) -> Result<StorageStats, ClientError> {
+        let by = u8::from(trunk.is_some()) | u8::from(status.is_some()) << 1;
+        let (op, number) =
+            status.map_or((b'=', 0), |(same, number)| (if same { b'=' } else { b'!' }, number));
+        let body = [by, op, number, is(trunk)];
+        self.told("storage_cluster_stat", cmd::STORAGE_CLUSTER_STAT, &body, StorageStats::parse).await
+    }
+
+    /// The groups: all, or those whose disks, trunk files, or either, (do not) take uploads.
+    pub async fn volume_stats(
+        &self,
+        disk: Option<bool>,
+        trunk: Option<bool>,
+        space: Option<bool>,
+    ) -> Result<VolumeStats, ClientError> {
+        let by = u8::from(disk.is_some()) | u8::from(trunk.is_some()) << 1 | u8::from(space.is_some()) << 2;
+        let body = [by, is(disk), is(trunk), is(space)];
+        self.told("storage_volumn_stat", cmd::STORAGE_VOLUMN_STAT, &body, VolumeStats::parse).await
+    }
+
+    async fn told<T>(
+        &self,
+        doing: &'static str,
+        command: u8,
+        body: &[u8],
+        parse: impl FnOnce(&[u8]) -> Result<T, BadMessage>,
+    ) -> Result<T, ClientError> {
+        let (tracker, answer) = self.trackers.ask(doing, command, body).await?;
+        parse(&answer).map_err(|bad| ClientError::answer(doing, tracker, &bad))
+    }
+}
+
+fn is(wanted: Option<bool>) -> u8 {
+    u8::from(wanted == Some(true))
+}
+
+/// `group 16 | optional id` of the commands on groups and storages.
+pub(crate) fn group_and_id(group: GroupName, id: Option<StorageId>) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_group(&mut body, group);
+    if let Some(id) = id {
+        body.extend_from_slice(id.bytes());
+    }
+    body
+}
