@@ -81,6 +81,10 @@ pub fn wire(bytes: &[u8]) {
     }
     let _ = storage::SetMetadata::parse(body);
     let _ = storage::FileInfo::parse(body);
+    let _ = sync::SyncRange::parse(body, body.len() as u64);
+    let _ = sync::SyncTruncate::parse(body);
+    let _ = sync::SyncPair::parse(body);
+    let _ = sync::Probe::parse(body);
     let _ = sync::SyncCopy::parse(body, head);
     if let Ok(delete) = sync::SyncDelete::parse(body) {
         written(body, |out| delete.put(out));

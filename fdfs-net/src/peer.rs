@@ -181,6 +181,18 @@ impl PeerWriter {
         Ok(())
     }
 
+    /// Sends bytes that hold whole requests.
+    pub async fn send_raw(&mut self, mut bytes: &[u8]) -> Result<(), CallError> {
+        while !bytes.is_empty() {
+            match within(self.timeout, self.stream.write(bytes)).await {
+                Ok(0) => return Err(self.failed("send the requests", ConnError::Closed)),
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) => return Err(self.failed("send the requests", error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Sends `before`, then `len` bytes of `file` from `offset` with sendfile(2).
     pub async fn send_file(
         &mut self,

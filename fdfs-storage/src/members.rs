@@ -1,7 +1,7 @@
 //! The members of the own group as the trackers' leader tells them.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use fdfs_core::ident::{StorageId, StorageStatus};
@@ -21,12 +21,14 @@ pub struct Member {
 /// The list, swapped as a whole.
 pub struct Members {
     list: ArcSwap<Vec<Member>>,
+    /// Held by whoever changes it.
+    writing: Mutex<()>,
     changed: watch::Sender<()>,
 }
 
 impl Default for Members {
     fn default() -> Self {
-        Self { list: ArcSwap::default(), changed: watch::Sender::new(()) }
+        Self { list: ArcSwap::default(), writing: Mutex::default(), changed: watch::Sender::new(()) }
     }
 }
 
@@ -41,21 +43,31 @@ impl Members {
         self.list.load().iter().find(|member| member.id == *id).cloned()
     }
 
-    /// Replaces the list; whoever follows it is woken if it differs.
-    pub fn set(&self, list: Vec<Member>) {
-        if **self.list.load() != list {
+    /// Replaces the list by what `change` makes of it; whoever follows it is woken if it differs.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Vec<Member>) -> T) -> T {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.list.load_full();
+        let mut list = (*old).clone();
+        let answer = change(&mut list);
+        if *old != list {
             self.list.store(Arc::new(list));
             self.changed.send_replace(());
         }
+        answer
+    }
+
+    /// Replaces the list.
+    pub fn set(&self, list: Vec<Member>) {
+        self.update(|old| *old = list);
     }
 
     /// Changes the status of one.
     pub fn set_status(&self, id: &StorageId, status: StorageStatus) {
-        let mut list = (*self.list()).clone();
-        for member in list.iter_mut().filter(|member| member.id == *id) {
-            member.status = status;
-        }
-        self.set(list);
+        self.update(|list| {
+            for member in list.iter_mut().filter(|member| member.id == *id) {
+                member.status = status;
+            }
+        });
     }
 
     /// Tells of every change.

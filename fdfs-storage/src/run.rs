@@ -14,10 +14,11 @@ use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, listen_addrs, 
 
 use crate::binlog::Binlog;
 use crate::disk::{PathMark, StorePaths};
-use crate::link::{self, Bootstrap};
+use crate::link::{self, Bootstrap, Calls};
 use crate::service::StorageService;
 use crate::state::{self, InitFlag, Stat, read_saved};
 use crate::storage::{Storage, now};
+use crate::sync;
 
 /// Name of the log file, as the existing daemon has it.
 pub const LOG_NAME: &str = "storaged";
@@ -178,11 +179,16 @@ fn serve(
     let dumped = Arc::clone(storage);
     running.on_dump(move || dump(&dumped));
     running.ready();
-    let links = spawn("cluster", storage, &stop, move |storage, stop| link::run(storage, trackers, stop))?;
+    let calls = Calls::new(storage, &trackers);
+    let links = {
+        let calls = calls.clone();
+        spawn("cluster", storage, &stop, move |storage, stop| link::run(storage, calls, stop))?
+    };
+    let senders = spawn("sync", storage, &stop, move |storage, stop| sync::run(storage, &calls, stop))?;
     let saver = spawn("state", storage, &stop, keep_stat)?;
     let served = bound.run(Arc::new(StorageService(Arc::clone(storage))), stop.clone());
     stop.cancel();
-    for thread in [links, saver] {
+    for thread in [links, senders, saver] {
         match thread.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("{error}"),

@@ -17,7 +17,7 @@ use crate::disk::StorePaths;
 use crate::identity::{Identity, Params};
 use crate::members::Members;
 use crate::state::{InitFlag, Stat, save};
-use crate::sync::Synced;
+use crate::sync::{Peers, Synced};
 
 /// Locks for read-change-write of one file's metadata: names share them by hash.
 const NAME_LOCKS: usize = 64;
@@ -40,6 +40,8 @@ pub struct Storage {
     pub members: Members,
     /// Up to when each member's changes have arrived here.
     pub synced: Synced,
+    /// How far replication to each member is.
+    pub peers: Peers,
     init: Mutex<InitFlag>,
     dist: Mutex<Dist>,
     names: [Mutex<()>; NAME_LOCKS],
@@ -67,6 +69,7 @@ impl Storage {
             stat,
             members: Members::default(),
             synced: Synced::default(),
+            peers: Peers::default(),
             init: Mutex::new(init),
             dist: Mutex::new(dist),
             names: std::array::from_fn(|_| Mutex::new(())),
@@ -110,8 +113,9 @@ impl Storage {
         self.binlog.append(&Record { timestamp, op, replica: false, name: name.logic(), more: None })
     }
 
-    /// Holds off other changes of this file's metadata. Never held over a wait for the network.
+    /// Holds off other changes of this file and of its metadata. Never held over a wait for the network, nor two at once.
     pub fn lock_name(&self, name: &FileName) -> MutexGuard<'_, ()> {
+        let name = name.master().unwrap_or(*name);
         let hash = crc32fast::hash(name.true_name()) as usize;
         lock(&self.names[hash % NAME_LOCKS])
     }

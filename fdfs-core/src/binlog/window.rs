@@ -1,21 +1,32 @@
-//! Records on their way to one peer: several at once, in order for each file, and never past what was confirmed.
+//! Records on their way to one peer: many at once, in order for each file, and never past what was confirmed.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Pos, Record};
 
 /// Records between the mark and the reader.
 ///
-/// Invariant: everything before [`Window::pos`] is with the peer or needs not be.
+/// Invariants: everything before [`Window::pos`] is with the peer or needs not be; of the records that share a file at
+/// most one is under way, and they go in the order of the log.
 #[derive(Debug, Default)]
 pub struct Window {
     pos: Pos,
+    /// Number of the first entry.
     first: u64,
     entries: VecDeque<Entry>,
-    /// Names of records under way.
-    names: HashMap<String, usize>,
+    /// The last record of each file that waits or is under way, by the hash of its name: two files that share one
+    /// wait for each other without need, no more.
+    last: HashMap<u64, u64>,
+    /// Records whose turn has come.
+    ready: VecDeque<u64>,
     under_way: usize,
+    waiting: usize,
+    aside: usize,
+    /// Newest time of the confirmed beginning.
     newest: i64,
+    /// Newest time that was ever sent.
+    sent: i64,
 }
 
 #[derive(Debug)]
@@ -24,14 +35,28 @@ struct Entry {
     state: State,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
-    UnderWay(Vec<String>),
+    /// Needs not be sent.
+    Skipped,
+    /// Waits for `before` others of the same files.
+    Waiting {
+        record: Box<Record>,
+        before: u8,
+        followers: Vec<u64>,
+    },
+    UnderWay {
+        names: [u64; 2],
+        timestamp: i64,
+        followers: Vec<u64>,
+    },
     Aside(Box<Record>),
-    Done,
+    Done {
+        timestamp: i64,
+    },
 }
 
-/// A record in the window.
+/// A record that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket(u64);
 
@@ -51,9 +76,33 @@ impl Window {
         self.under_way
     }
 
+    /// Records that wait for others of the same file.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Records that are set aside.
+    pub fn aside(&self) -> usize {
+        self.aside
+    }
+
     /// Records that are held in memory, confirmed ones behind an unconfirmed one included.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Records that have left: confirmed or skipped, as all before them.
+    pub fn passed(&self) -> u64 {
+        self.first
+    }
+
+    /// Time of the first record that is not confirmed.
+    pub fn oldest(&self) -> Option<i64> {
+        self.entries.iter().find_map(|entry| match &entry.state {
+            State::Waiting { record, .. } | State::Aside(record) => Some(record.timestamp),
+            State::UnderWay { timestamp, .. } => Some(*timestamp),
+            State::Done { .. } | State::Skipped => None,
+        })
     }
 
     /// Whether all that was read is confirmed.
@@ -61,172 +110,170 @@ impl Window {
         self.entries.is_empty()
     }
 
-    /// Whether `record` may go now: no record under way is about the same file; and one with a newer time than all
-    /// before waits until those are confirmed, because a peer tells the trackers the newest time it has seen as the
-    /// time up to which it has everything.
-    pub fn may_send(&self, record: &Record) -> bool {
-        let newer = record.timestamp > self.newest;
-        !(newer && self.under_way > 0) && names(record).all(|name| !self.names.contains_key(name))
+    /// Whether `record` is newer than all before it while some of those are not confirmed. To a peer that notes the
+    /// time of each record as the time up to which it has everything, such a record must wait.
+    pub fn is_ahead(&self, record: &Record) -> bool {
+        record.timestamp > self.sent && self.under_way + self.waiting > 0
     }
 
-    /// `record`, which ends at `end`, is under way.
-    pub fn send(&mut self, record: &Record, end: Pos) -> Ticket {
-        self.newest = self.newest.max(record.timestamp);
-        self.under_way += 1;
-        let all: Vec<String> = names(record).map(str::to_owned).collect();
-        for name in &all {
-            *self.names.entry(name.clone()).or_default() += 1;
+    /// Time up to which the peer has everything: the newest one of the confirmed beginning, less if an older record is
+    /// not confirmed. 0: nothing is known.
+    pub fn time(&self) -> i64 {
+        let open = self.entries.iter().filter_map(|entry| match &entry.state {
+            State::Waiting { record, .. } | State::Aside(record) => Some(record.timestamp),
+            State::UnderWay { timestamp, .. } => Some(*timestamp),
+            State::Done { .. } | State::Skipped => None,
+        });
+        open.min().map_or(self.newest, |oldest| self.newest.min(oldest))
+    }
+
+    /// The next record of the log, which ends at `end`. It is under way now, or waits ([`Window::next_ready`]).
+    pub fn add(&mut self, record: Record, end: Pos) -> Option<(Ticket, Record)> {
+        let seq = self.first + self.entries.len() as u64;
+        self.sent = self.sent.max(record.timestamp);
+        let names = keys(&record);
+        let mut before = 0;
+        for name in distinct(names) {
+            let Some(last) = self.last.insert(name, seq) else { continue };
+            if let Some(State::Waiting { followers, .. } | State::UnderWay { followers, .. }) =
+                self.at(last).map(|entry| &mut entry.state)
+            {
+                followers.push(seq);
+                before += 1;
+            }
         }
-        self.entries.push_back(Entry { end, state: State::UnderWay(all) });
-        Ticket(self.first + self.entries.len() as u64 - 1)
+        if before == 0 {
+            self.under_way += 1;
+            let state = State::UnderWay { names, timestamp: record.timestamp, followers: Vec::new() };
+            self.entries.push_back(Entry { end, state });
+            return Some((Ticket(seq), record));
+        }
+        self.waiting += 1;
+        let state = State::Waiting { record: Box::new(record), before, followers: Vec::new() };
+        self.entries.push_back(Entry { end, state });
+        None
+    }
+
+    /// A record that waited, and is under way now, with its end in the log.
+    pub fn next_ready(&mut self) -> Option<(Ticket, Record, Pos)> {
+        let seq = self.ready.pop_front()?;
+        let entry = self.at(seq)?;
+        let State::Waiting { record, followers, .. } = std::mem::replace(&mut entry.state, State::Skipped)
+        else {
+            return None;
+        };
+        entry.state = State::UnderWay { names: keys(&record), timestamp: record.timestamp, followers };
+        let end = entry.end;
+        self.waiting -= 1;
+        self.under_way += 1;
+        Some((Ticket(seq), *record, end))
     }
 
     /// A record that ends at `end` needs not be sent.
     pub fn skip(&mut self, end: Pos) {
-        self.entries.push_back(Entry { end, state: State::Done });
+        self.entries.push_back(Entry { end, state: State::Skipped });
         self.advance();
     }
 
     /// The peer has it.
     pub fn confirm(&mut self, ticket: Ticket) {
-        self.leave(ticket, State::Done);
+        let timestamp = match self.at(ticket.0).map(|entry| &entry.state) {
+            Some(State::UnderWay { timestamp, .. }) => *timestamp,
+            _ => return,
+        };
+        self.leave(ticket, State::Done { timestamp });
         self.advance();
     }
 
     /// The peer refuses it: it is kept, does not stop others, and nothing is confirmed past it.
     pub fn set_aside(&mut self, ticket: Ticket, record: Record) {
-        self.leave(ticket, State::Aside(Box::new(record)));
+        if self.leave(ticket, State::Aside(Box::new(record))) {
+            self.aside += 1;
+        }
     }
 
-    /// A record set aside that may be tried again now; it is under way then.
+    /// A record set aside that may be tried again now: none of the same file waits or is under way. It is under way
+    /// then.
     pub fn retry(&mut self) -> Option<(Ticket, Record)> {
+        if self.aside == 0 {
+            return None;
+        }
         let free = |entry: &Entry| match &entry.state {
-            State::Aside(record) => names(record).all(|name| !self.names.contains_key(name)),
+            State::Aside(record) => distinct(keys(record)).all(|name| !self.last.contains_key(&name)),
             _ => false,
         };
         let at = self.entries.iter().position(free)?;
+        let seq = self.first + at as u64;
         let entry = self.entries.get_mut(at)?;
-        let State::Aside(record) = std::mem::replace(&mut entry.state, State::Done) else { return None };
-        let all: Vec<String> = names(&record).map(str::to_owned).collect();
-        for name in &all {
-            *self.names.entry(name.clone()).or_default() += 1;
+        let State::Aside(record) = std::mem::replace(&mut entry.state, State::Skipped) else { return None };
+        let names = keys(&record);
+        entry.state = State::UnderWay { names, timestamp: record.timestamp, followers: Vec::new() };
+        for name in distinct(names) {
+            self.last.insert(name, seq);
         }
-        entry.state = State::UnderWay(all);
+        self.aside -= 1;
         self.under_way += 1;
-        Some((Ticket(self.first + at as u64), *record))
+        Some((Ticket(seq), *record))
     }
 
-    /// How many are set aside.
-    pub fn aside(&self) -> usize {
-        self.entries.iter().filter(|entry| matches!(entry.state, State::Aside(_))).count()
+    fn at(&mut self, seq: u64) -> Option<&mut Entry> {
+        let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+        self.entries.get_mut(at)
     }
 
-    fn leave(&mut self, ticket: Ticket, state: State) {
-        let at = ticket.0.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) else { return };
-        if let State::UnderWay(all) = std::mem::replace(&mut entry.state, state) {
-            self.under_way -= 1;
-            for name in all {
-                if let Some(count) = self.names.get_mut(&name) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.names.remove(&name);
-                    }
+    fn leave(&mut self, ticket: Ticket, next: State) -> bool {
+        let Some(entry) = self.at(ticket.0) else { return false };
+        if !matches!(entry.state, State::UnderWay { .. }) {
+            return false;
+        }
+        let State::UnderWay { names, followers, .. } = std::mem::replace(&mut entry.state, next) else {
+            return false;
+        };
+        self.under_way -= 1;
+        for name in distinct(names) {
+            if self.last.get(&name) == Some(&ticket.0) {
+                self.last.remove(&name);
+            }
+        }
+        for seq in followers {
+            if let Some(State::Waiting { before, .. }) = self.at(seq).map(|entry| &mut entry.state) {
+                *before -= 1;
+                if *before == 0 {
+                    self.ready.push_back(seq);
                 }
             }
         }
+        true
     }
 
     fn advance(&mut self) {
-        while self.entries.front().is_some_and(|entry| entry.state == State::Done) {
-            if let Some(entry) = self.entries.pop_front() {
-                self.pos = entry.end;
-                self.first += 1;
+        while let Some(entry) = self.entries.front() {
+            match entry.state {
+                State::Done { timestamp } => self.newest = self.newest.max(timestamp),
+                State::Skipped => {}
+                _ => return,
             }
+            self.pos = entry.end;
+            self.entries.pop_front();
+            self.first += 1;
         }
     }
 }
 
-fn names(record: &Record) -> impl Iterator<Item = &str> {
-    std::iter::once(record.name.as_str()).chain(record.source())
+/// Hashes of the names of a record, the same twice if it has one.
+fn keys(record: &Record) -> [u64; 2] {
+    let key = |name: &str| {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        hasher.finish()
+    };
+    let first = key(&record.name);
+    [first, record.source().map_or(first, key)]
+}
+
+fn distinct([one, other]: [u64; 2]) -> impl Iterator<Item = u64> {
+    std::iter::once(one).chain((other != one).then_some(other))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::binlog::Op;
-
-    fn record(name: u8, timestamp: i64) -> Record {
-        let name = format!("M00/00/00/{name:030}");
-        Record { timestamp, op: Op::Create, replica: false, name, more: None }
-    }
-
-    fn at(offset: u64) -> Pos {
-        Pos { index: 0, offset }
-    }
-
-    #[test]
-    fn the_mark_waits_for_the_slowest() {
-        let mut window = Window::new(at(0));
-        let one = window.send(&record(1, 5), at(10));
-        let two = window.send(&record(2, 5), at(20));
-        window.skip(at(30));
-        assert!(!window.may_send(&record(1, 5)), "the same file");
-        assert!(!window.may_send(&record(3, 6)), "a newer time");
-        assert!(window.may_send(&record(3, 4)));
-        window.confirm(two);
-        assert_eq!((window.pos(), window.under_way()), (at(0), 1));
-        window.confirm(one);
-        assert_eq!((window.pos(), window.is_empty()), (at(30), true));
-        assert!(window.may_send(&record(1, 6)));
-    }
-
-    #[test]
-    fn what_is_set_aside_holds_the_mark_only() {
-        let mut window = Window::new(at(0));
-        let one = window.send(&record(1, 5), at(10));
-        window.set_aside(one, record(1, 5));
-        let two = window.send(&record(2, 6), at(20));
-        window.confirm(two);
-        assert_eq!((window.pos(), window.aside()), (at(0), 1));
-        let (again, which) = window.retry().unwrap();
-        assert_eq!(which, record(1, 5));
-        assert!(window.retry().is_none());
-        window.confirm(again);
-        assert_eq!(window.pos(), at(20));
-    }
-
-    proptest! {
-        /// Against the obvious: the position is the end of the longest confirmed beginning.
-        #[test]
-        fn pos_is_the_confirmed_beginning(steps in proptest::collection::vec((0u8..4, 0u8..6), 0..200)) {
-            let mut window = Window::new(at(0));
-            let (mut open, mut done, mut end) = (Vec::new(), Vec::new(), 0);
-            for (what, name) in steps {
-                match what {
-                    0 | 1 if window.may_send(&record(name, 0)) => {
-                        end += 1;
-                        open.push((window.send(&record(name, 0), at(end)), done.len()));
-                        done.push(false);
-                    }
-                    2 => {
-                        end += 1;
-                        window.skip(at(end));
-                        done.push(true);
-                    }
-                    3 if !open.is_empty() => {
-                        let (ticket, which) = open.remove(usize::from(name) % open.len());
-                        window.confirm(ticket);
-                        done[which] = true;
-                    }
-                    _ => {}
-                }
-                let confirmed = done.iter().take_while(|done| **done).count();
-                prop_assert_eq!(window.pos(), at(confirmed as u64));
-                prop_assert_eq!(window.under_way(), open.len());
-            }
-        }
-    }
-}
+mod tests;

@@ -240,9 +240,21 @@ impl FileName {
         self.is_normal() && self.logic_len() == generated && tail.take_while(|c| **c != b'.').all(digit)
     }
 
+    /// Whether no other file ever gets this name: it was generated, with random bits, for one ordinary or appender
+    /// file. Slaves and metadata may be deleted and made again.
+    pub fn is_unique(&self) -> bool {
+        self.describes_content() || (self.is_appender() && !self.is_metadata())
+    }
+
     /// Whether this names metadata rather than a file.
     pub fn is_metadata(&self) -> bool {
         self.true_name().ends_with(b"-m")
+    }
+
+    /// The file whose metadata this is.
+    pub fn master(&self) -> Option<Self> {
+        let name = self.true_name().strip_suffix(b"-m")?;
+        (name.len() > DIR_PART).then(|| Self::of(self.path, name))
     }
 }
 

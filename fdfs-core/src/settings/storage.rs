@@ -94,6 +94,8 @@ pub struct StorageSettings {
     pub sync_wait_msec: Millis,
     /// Milliseconds, default 0: pause after each replicated batch.
     pub sync_interval: Millis,
+    /// Bytes a second, default 0 = no limit: replication to each peer sends no more. New here.
+    pub sync_max_bandwidth: Size,
     /// Time of day, default 00:00: start of the daily time for replication.
     pub sync_start_time: TimeOfDay,
     /// Time of day, default 23:59: its end. 00:00 to 23:59 means always.
@@ -200,6 +202,7 @@ impl Default for StorageSettings {
             sync_max_threads: SyncThreads(None),
             sync_wait_msec: Millis(100),
             sync_interval: Millis(0),
+            sync_max_bandwidth: Size(0),
             sync_start_time: TimeOfDay::new(0, 0),
             sync_end_time: TimeOfDay::new(23, 59),
             write_mark_file_freq: 500,

@@ -57,6 +57,22 @@ pub const SYNC_TRUNCATE_FILE: u8 = 37;
 /// Renamed appender file.
 pub const SYNC_RENAME_FILE: u8 = 40;
 
+// Storage to storage, this implementation only.
+/// Both ends are of this implementation: requests may be pipelined.
+pub const SYNC_HELLO: u8 = 200;
+/// Everything of the sender up to this time, s in 8 bytes, has arrived.
+pub const SYNC_TIME: u8 = 201;
+/// Which of these files are there?
+pub const SYNC_PROBE: u8 = 202;
+/// As [`SYNC_CREATE_FILE`], only if there is no such file.
+pub const SYNC_OFFER_FILE: u8 = 203;
+/// What is in one folder of a store path.
+pub const INVENTORY: u8 = 204;
+/// Fetch the good copy of a file from another member.
+pub const REPAIR: u8 = 205;
+/// The answers to this connection's changes wait for this number of copies.
+pub const MIN_COPIES: u8 = 206;
+
 // Storage to tracker.
 /// A storage tells a follower what the leader thinks of it.
 pub const CHANGE_STATUS: u8 = 59;

@@ -2,17 +2,20 @@
 
 mod reader;
 mod recover;
+mod tombs;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fdfs_core::binlog::{Pos, Record};
 use tokio::sync::watch;
 
 pub use reader::{Item, Reader};
+pub use tombs::Tombs;
 
 /// A file is closed when it has reached this many bytes.
 const SEGMENT: u64 = 1 << 30;
@@ -26,6 +29,9 @@ pub struct Binlog {
     state: Mutex<State>,
     /// End of what readers may read.
     readable: watch::Sender<Pos>,
+    /// Records appended by this process.
+    records: AtomicU64,
+    tombs: Tombs,
 }
 
 struct State {
@@ -47,11 +53,15 @@ impl Binlog {
         let offset = recover::cut_torn_line(&file, &path)?;
         let end = Pos { index, offset };
         let state = State { file, end, open: BTreeMap::new(), torn: false };
-        Ok(Arc::new(Self {
+        let log = Arc::new(Self {
             dir: dir.to_owned(),
             state: Mutex::new(state),
             readable: watch::Sender::new(end),
-        }))
+            records: AtomicU64::new(0),
+            tombs: Tombs::default(),
+        });
+        log.remember()?;
+        Ok(log)
     }
 
     /// Appends a record. On an error nothing of it stays in the log.
@@ -74,6 +84,9 @@ impl Binlog {
         let start = state.end;
         state.end.offset += line.len() as u64;
         state.open.insert(start, ());
+        self.records.fetch_add(1, Relaxed);
+        drop(state);
+        self.tombs.note(record);
         Ok(Pending { log: Arc::clone(self), start })
     }
 
@@ -86,6 +99,41 @@ impl Binlog {
     /// Where the log ends, settled or not.
     pub fn end(&self) -> Pos {
         self.lock().end
+    }
+
+    /// Records appended by this process.
+    pub fn records(&self) -> u64 {
+        self.records.load(Relaxed)
+    }
+
+    /// What was deleted.
+    pub fn tombs(&self) -> &Tombs {
+        &self.tombs
+    }
+
+    /// Lines and bytes from `pos` to the end of what is readable. Reads all of it.
+    pub fn behind(self: &Arc<Self>, pos: Pos) -> io::Result<(u64, u64)> {
+        let (mut reader, mut lines, mut bytes) = (self.reader(pos), 0, 0);
+        while let Some(item) = reader.read()? {
+            lines += 1;
+            bytes += item.end.offset - item.start.offset;
+        }
+        Ok((lines, bytes))
+    }
+
+    /// Learns from the last part of the log what was deleted.
+    fn remember(self: &Arc<Self>) -> io::Result<()> {
+        const MOST: u64 = 64 << 20;
+        let end = self.end();
+        let from = Pos { index: end.index, offset: end.offset.saturating_sub(MOST) };
+        let mut reader = self.reader(from);
+        // The first line is a part of one unless it is the first of the file.
+        while let Some(item) = reader.read()? {
+            if let Ok(record) = &item.record {
+                self.tombs.note(record);
+            }
+        }
+        Ok(())
     }
 
     /// Follows how far readers may read.

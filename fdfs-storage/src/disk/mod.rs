@@ -30,6 +30,55 @@ pub fn stat(paths: &StorePaths, name: &FileName) -> io::Result<Stat> {
     Ok(rustix::fs::statat(paths.data(name.path()), name.true_name(), AtFlags::empty())?)
 }
 
+/// The file that a link points to, if it lies in one of the store paths.
+pub fn link_target(paths: &StorePaths, link: &FileName) -> io::Result<Option<FileName>> {
+    let target = rustix::fs::readlinkat(paths.data(link.path()), link.true_name(), Vec::new())?;
+    // Another machine may have had its store paths elsewhere: what counts is behind the last `/data/`.
+    let text = target.to_bytes();
+    let Some(at) = memchr::memmem::rfind(text, DATA) else { return Ok(None) };
+    let (base, name) = (&text[..at], &text[at + DATA.len()..]);
+    let path = paths.indexes().find(|path| paths.base(*path).as_os_str().as_encoded_bytes() == base);
+    let logic = path.map(|path| [format!("M{:02X}/", path.byte()).as_bytes(), name].concat());
+    Ok(logic.and_then(|logic| FileName::parse(&logic, paths.count()).ok()))
+}
+
+const DATA: &[u8] = b"/data/";
+
+/// Makes `link` point to `target`, by the absolute path that the existing daemon writes too.
+pub fn make_link(paths: &StorePaths, link: &FileName, target: &FileName) -> io::Result<()> {
+    let base = paths.base(target.path()).as_os_str().as_encoded_bytes();
+    let text = [base, DATA, target.true_name()].concat();
+    let make = || rustix::fs::symlinkat(&*text, paths.data(link.path()), link.true_name());
+    match make() {
+        Err(rustix::io::Errno::NOENT) => {
+            paths.make_dir(link.path(), link.dir())?;
+            Ok(make()?)
+        }
+        done => Ok(done?),
+    }
+}
+
+/// Gives a file another name, unless something has that name.
+pub fn rename(paths: &StorePaths, old: &FileName, new: &FileName) -> io::Result<()> {
+    use rustix::io::Errno;
+    let (from, to) = (paths.data(old.path()), paths.data(new.path()));
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    let once = || rustix::fs::renameat_with(from, old.true_name(), to, new.true_name(), flags);
+    match once() {
+        // Either name may be what is missing.
+        Err(Errno::NOENT) if lstat(paths, old).is_ok() => {
+            paths.make_dir(new.path(), new.dir())?;
+            Ok(once()?)
+        }
+        // A file system without this flag: two steps, of which the first fails if the name is taken.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            rustix::fs::linkat(from, old.true_name(), to, new.true_name(), AtFlags::empty())?;
+            Ok(rustix::fs::unlinkat(from, old.true_name(), AtFlags::empty())?)
+        }
+        done => Ok(done?),
+    }
+}
+
 /// Removes a name.
 pub fn remove(paths: &StorePaths, name: &FileName) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(paths.data(name.path()), name.true_name(), AtFlags::empty())?)

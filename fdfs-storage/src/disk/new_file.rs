@@ -54,6 +54,11 @@ impl<'a> NewFile<'a> {
         self.file.write_all(bytes)
     }
 
+    /// The file to read it from its beginning. It lives on until this is closed.
+    pub fn reopen(&self) -> io::Result<File> {
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+
     /// Sets access and modification time.
     pub fn set_mtime(&self, unix_secs: i64) -> io::Result<()> {
         let time = Timespec { tv_sec: unix_secs, tv_nsec: 0 };

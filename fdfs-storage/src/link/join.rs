@@ -9,7 +9,8 @@ use fdfs_net::{CallError, CallErrorKind, Peer};
 use zerocopy::byteorder::big_endian::I64;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::trackers::{Trackers, source};
+use super::calls::source;
+use super::trackers::Trackers;
 
 /// The version that peers and tools are told: the one whose protocol this is.
 pub(crate) const VERSION: &str = "6.16.1";

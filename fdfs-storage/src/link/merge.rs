@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use fdfs_core::ident::{StorageId, StorageStatus};
 use fdfs_core::wire::report::Brief;
 
-use super::trackers::brief;
+use super::calls::brief;
 use crate::members::Member;
 
 /// Most members of a group.

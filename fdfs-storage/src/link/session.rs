@@ -232,16 +232,19 @@ impl<'a> Session<'a> {
             self.trackers.set_leader(addr_of(leader));
         }
         let Some(told) = &changes.members else { return Ok(()) };
-        let merged = merge(&self.storage.members.list(), told, &self.storage.identity.id);
-        for member in &merged.list {
-            let before = self.storage.members.get(&member.id).map(|member| member.status);
-            if before != Some(member.status) {
-                tracing::info!(member = %member.id, addr = %member.addr, status = member.status.name(),
-                    before = before.map_or("unknown", StorageStatus::name), "member of the group");
-            }
-        }
         self.correct_leader(told).await?;
-        self.storage.members.set(merged.list);
+        let merged = self.storage.members.update(|list| {
+            let merged = merge(list, told, &self.storage.identity.id);
+            for member in &merged.list {
+                let before = list.iter().find(|old| old.id == member.id).map(|old| old.status);
+                if before != Some(member.status) {
+                    tracing::info!(member = %member.id, addr = %member.addr, status = member.status.name(),
+                        before = before.map_or("unknown", StorageStatus::name), "member of the group");
+                }
+            }
+            list.clone_from(&merged.list);
+            merged
+        });
         if !merged.tell.is_empty() {
             let body: Vec<u8> = merged.tell.iter().flat_map(|brief| brief.as_bytes().to_vec()).collect();
             self.tracker.ask(cmd::REPLICA_CHG, &body, 64).await?;

@@ -29,6 +29,8 @@ pub struct StorageService(pub Arc<Storage>);
 pub struct Session {
     /// The member that it said to be (command 9).
     pub peer: Option<StorageId>,
+    /// It tells up to when its changes are here (command 201), other than by the times of its records.
+    pub tells_times: bool,
 }
 
 /// How a request ended when it did not fail with the connection.

@@ -45,3 +45,31 @@ pub async fn store(storage: &Storage, peer: &StorageId, mark: &Mark) -> io::Resu
     let done = tokio::task::spawn_blocking(move || save(&path, text.as_bytes()));
     done.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
+
+/// First start of the peer when its mark was made, s. Kept beside the mark, whose format has no place for it.
+pub fn born(storage: &Storage, peer: &StorageId) -> Option<i64> {
+    let text = std::fs::read_to_string(path(storage, peer).with_extension("peer")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("born=")?.trim().parse().ok())
+}
+
+/// Keeps it.
+pub fn set_born(storage: &Storage, peer: &StorageId, born: i64) -> io::Result<()> {
+    save(&path(storage, peer).with_extension("peer"), format!("born={born}\n").as_bytes())
+}
+
+/// Puts the mark of a deleted member aside: if it comes again, it begins anew (replication 10.3).
+pub fn retire(storage: &Storage, peer: &StorageId) {
+    let path = path(storage, peer);
+    let mut aside = path.as_os_str().to_owned();
+    let now = fdfs_net::log::local_time();
+    aside.push(format!(
+        ".{:04}{:02}{:02}{:02}{:02}{:02}",
+        now.year, now.month, now.day, now.hour, now.minute, now.second
+    ));
+    match std::fs::rename(&path, &aside) {
+        Ok(()) => tracing::info!(%peer, "its mark is put aside"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::error!(%peer, %error, "its mark cannot be put aside"),
+    }
+    let _ = std::fs::remove_file(path.with_extension("peer"));
+}

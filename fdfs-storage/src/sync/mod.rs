@@ -1,12 +1,21 @@
 //! Replication between the members of a group, both ends (replication 7 to 10).
 
+mod agree;
+mod lane;
 mod mark;
-mod push;
+mod pace;
+mod peer;
+mod probe;
+mod progress;
 mod receive;
+mod request;
 mod sender;
+mod stream;
 mod synced;
+mod threads;
 
-pub(crate) use push::{bind_addr, timeouts};
+pub(crate) use peer::{bind_addr, timeouts};
+pub use progress::{Lag, Peers};
 pub use receive::receive;
-pub use sender::send_to;
 pub use synced::Synced;
+pub use threads::run;

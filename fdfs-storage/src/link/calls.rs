@@ -1,0 +1,112 @@
+//! Questions to the trackers outside of the regular conversation.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fdfs_core::ident::{StorageId, StorageStatus};
+use fdfs_core::wire::report::{Brief, StatusReport, SyncSource, SyncSrcRequest};
+use fdfs_core::wire::{Text, cmd};
+use fdfs_net::{CallError, Peer, Timeouts};
+use zerocopy::byteorder::big_endian::I32;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::storage::Storage;
+use crate::sync::{bind_addr, timeouts};
+
+/// The trackers, for any thread.
+#[derive(Clone)]
+pub struct Calls {
+    storage: Arc<Storage>,
+    addrs: Arc<[SocketAddr]>,
+    leader: Arc<Mutex<Option<SocketAddr>>>,
+}
+
+impl Calls {
+    /// The trackers of `storage.conf`, in its order without duplicates.
+    pub fn new(storage: &Arc<Storage>, addrs: &[SocketAddr]) -> Self {
+        Self { storage: Arc::clone(storage), addrs: addrs.into(), leader: Arc::default() }
+    }
+
+    /// All of them.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// The one that was said to be the leader.
+    pub fn leader(&self) -> Option<SocketAddr> {
+        *self.leader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes who leads; answers who did.
+    pub(super) fn set_leader(&self, leader: Option<SocketAddr>) -> Option<SocketAddr> {
+        std::mem::replace(&mut *self.leader.lock().unwrap_or_else(PoisonError::into_inner), leader)
+    }
+
+    /// Connects to a tracker. These waits are short: there are other trackers.
+    pub(crate) async fn connect(&self, addr: SocketAddr) -> Result<Peer, CallError> {
+        let Timeouts { connect, network } = timeouts(&self.storage);
+        let connect = connect.min(Duration::from_secs(5));
+        Peer::connect(addr, Timeouts { connect, network }, bind_addr(&self.storage)).await
+    }
+
+    /// The source of `peer`'s old files and the time up to which files are old; `None`: it needs none (command 86).
+    /// Asks the leader first.
+    pub(crate) async fn source_of(&self, peer: &StorageId) -> Result<Option<(StorageId, i64)>, CallError> {
+        let request = SyncSrcRequest { group: self.storage.identity.group.field(), dest_id: peer.field() };
+        let mut order = self.addrs.to_vec();
+        order.sort_by_key(|addr| Some(*addr) != self.leader());
+        let mut last = None;
+        for addr in order {
+            match self.ask(addr, cmd::SYNC_SRC_REQ, request.as_bytes()).await {
+                Ok(body) => return Ok(source(&body)),
+                // An answer is an answer, whoever gives it.
+                Err(error) if error.status().is_some() => return Err(error),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(no_tracker))
+    }
+
+    /// Tells every tracker what `peer` is now (command 76). One that cannot be told learns it from the leader.
+    pub(crate) async fn report_status(&self, peer: &StorageId, addr: SocketAddr, status: StorageStatus) {
+        let brief = brief(peer, addr, status);
+        let report = StatusReport { group: self.storage.identity.group.field(), brief };
+        for &tracker in self.addrs.iter() {
+            match self.ask(tracker, cmd::REPORT_STATUS, report.as_bytes()).await {
+                Ok(_) => tracing::info!(%peer, status = status.name(), %tracker, "status reported"),
+                Err(error) => tracing::warn!(%peer, status = status.name(), "status not reported: {error}"),
+            }
+        }
+    }
+
+    async fn ask(&self, addr: SocketAddr, cmd: u8, body: &[u8]) -> Result<bytes::Bytes, CallError> {
+        self.connect(addr).await?.ask(cmd, body, 8192).await
+    }
+}
+
+/// A member in 67 bytes.
+pub(super) fn brief(id: &StorageId, addr: SocketAddr, status: StorageStatus) -> Brief {
+    Brief {
+        status: status.wire(),
+        port: I32::new(i32::from(addr.port())),
+        id: id.field(),
+        ip: Text::cut(addr.ip().to_string().as_bytes()),
+    }
+}
+
+/// Reads a source of old files; an empty body or id names none.
+pub(super) fn source(body: &[u8]) -> Option<(StorageId, i64)> {
+    let found = SyncSource::read_from_bytes(body).ok()?;
+    let id = StorageId::from_field(found.source_id.raw()).ok().flatten()?;
+    Some((id, found.until.get()))
+}
+
+fn no_tracker() -> CallError {
+    let kind = std::io::Error::from(std::io::ErrorKind::NotFound);
+    CallError {
+        addr: SocketAddr::from(([0, 0, 0, 0], 0)),
+        doing: "find a tracker",
+        kind: fdfs_net::CallErrorKind::Conn(kind.into()),
+    }
+}

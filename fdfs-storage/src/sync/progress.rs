@@ -1,0 +1,91 @@
+//! How far each peer is, for whoever asks: the log, metrics, the monitor, answers that wait for copies.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fdfs_core::binlog::Pos;
+use fdfs_core::ident::StorageId;
+use tokio::sync::watch;
+
+/// What a peer does not have yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lag {
+    /// Whether changes flow now.
+    pub connected: bool,
+    /// Whether it gets its first, full copy.
+    pub full_copy: bool,
+    /// Everything before it is with the peer.
+    pub confirmed: Pos,
+    /// Records of the log after that.
+    pub records: u64,
+    /// Bytes of the log after that.
+    pub log_bytes: u64,
+    /// Bytes of content that were sent and are not confirmed.
+    pub content_bytes: u64,
+    /// Time of the oldest record that is not confirmed, s; `None`: there is none.
+    pub oldest: Option<i64>,
+    /// Records that the peer refused and that are tried again.
+    pub aside: usize,
+    /// Why replication was interrupted, or a record refused, last.
+    pub error: Option<String>,
+}
+
+/// All peers.
+#[derive(Default)]
+pub struct Peers(Mutex<BTreeMap<String, Arc<Progress>>>);
+
+impl Peers {
+    /// The lag of each peer that replication runs to.
+    pub fn lags(&self) -> Vec<(StorageId, Lag)> {
+        self.lock().values().map(|progress| (progress.peer, progress.lag())).collect()
+    }
+
+    /// Where each peer is, to wait for.
+    pub fn confirmed(&self) -> Vec<watch::Receiver<Pos>> {
+        self.lock().values().map(|progress| progress.confirmed.subscribe()).collect()
+    }
+
+    pub(super) fn enter(&self, peer: &StorageId) -> Arc<Progress> {
+        let progress = Arc::new(Progress {
+            peer: *peer,
+            lag: Mutex::default(),
+            confirmed: watch::Sender::new(Pos::default()),
+        });
+        self.lock().insert(peer.as_str().to_owned(), Arc::clone(&progress));
+        progress
+    }
+
+    pub(super) fn leave(&self, peer: &StorageId) {
+        self.lock().remove(peer.as_str());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Progress>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One peer.
+pub(super) struct Progress {
+    peer: StorageId,
+    lag: Mutex<Lag>,
+    confirmed: watch::Sender<Pos>,
+}
+
+impl Progress {
+    pub fn lag(&self) -> Lag {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn update(&self, change: impl FnOnce(&mut Lag)) {
+        change(&mut self.lag.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The peer has everything before `pos`.
+    pub fn confirm(&self, pos: Pos) {
+        self.confirmed.send_if_modified(|old| {
+            let moved = *old != pos;
+            *old = pos;
+            moved
+        });
+    }
+}

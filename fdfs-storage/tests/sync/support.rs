@@ -1,0 +1,241 @@
+//! Members of a group in one process, without trackers: real sockets, real files.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use fdfs_core::binlog::{Mark, Op, Record};
+use fdfs_core::dist::Dist;
+use fdfs_core::fileid::{Blob, FileName, Kind, Source, StorePath, crc32};
+use fdfs_core::ident::{Extension, GroupName, StorageId, StorageStatus};
+use fdfs_core::settings::{Reserve, StorageIds, StorageSettings, StorePathConf};
+use fdfs_net::{CancellationToken, Server, ServerConf};
+use fdfs_storage::binlog::Binlog;
+use fdfs_storage::disk::StorePaths;
+use fdfs_storage::identity::{Identity, Params};
+use fdfs_storage::link::Calls;
+use fdfs_storage::service::StorageService;
+use fdfs_storage::state::{InitFlag, Stat};
+use fdfs_storage::{Member as Known, Storage, sync};
+
+pub const GROUP: &str = "group1";
+/// Longest wait for anything.
+pub const LIMIT: Duration = Duration::from_secs(40);
+
+/// A member that serves, and sends when told to.
+pub struct Member {
+    pub addr: SocketAddr,
+    pub storage: Arc<Storage>,
+    pub base: PathBuf,
+    stop: CancellationToken,
+    serving: Option<JoinHandle<()>>,
+    sending: Option<(CancellationToken, JoinHandle<()>)>,
+}
+
+impl Member {
+    /// Member `n`, in a folder below `dir`: as before if it was there before.
+    pub fn start(dir: &Path, n: u8) -> Self {
+        Self::start_with(dir, n, |_| {})
+    }
+
+    pub fn start_with(dir: &Path, n: u8, change: impl FnOnce(&mut StorageSettings)) -> Self {
+        let base = dir.join(format!("member{n}"));
+        std::fs::create_dir_all(base.join("data")).unwrap();
+        let path = StorePathConf { path: base.to_str().unwrap().into(), readonly: false };
+        let mut settings = StorageSettings {
+            base_path: base.to_str().unwrap().into(),
+            subdir_count_per_path: 4,
+            store_path_count: 1,
+            store_paths: vec![path],
+            ..StorageSettings::default()
+        };
+        change(&mut settings);
+        let params = Params {
+            use_storage_id: true,
+            id_in_names: false,
+            store_path: 0,
+            reserve: Reserve::Bytes(0),
+            wide_addresses: false,
+            ip_changed_auto_adjust: false,
+            ids: StorageIds::default(),
+        };
+        let identity = Identity {
+            group: GroupName::new(GROUP.as_bytes()).unwrap(),
+            id: id(n),
+            ips: vec![[10, 66, 0, n].into()],
+            port: 23000,
+            source: Source::Ip([10, 66, 0, n].into()),
+            up_time: 1,
+        };
+        let data = base.join("data");
+        let store = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path).unwrap();
+        let binlog = Binlog::open(&data.join("sync")).unwrap();
+        let init = InitFlag::open(&data, 1).unwrap();
+        let mut conf = ServerConf::new(vec!["127.0.0.1:0".parse().unwrap()]);
+        conf.workers = 2;
+        conf.buff_size = settings.buffer();
+        let stat = Stat::new(&[0; 42]);
+        let storage = Storage::new(settings, identity, params, store, binlog, stat, Dist::default(), init);
+        let bound = Server::bind(conf).unwrap();
+        let addr = bound.local_addrs()[0];
+        let stop = CancellationToken::new();
+        let (service, stopped) = (Arc::new(StorageService(Arc::clone(&storage))), stop.clone());
+        let serving = Some(std::thread::spawn(move || bound.run(service, stopped).unwrap()));
+        Self { addr, storage, base, stop, serving, sending: None }
+    }
+
+    /// From now on it sends to the members at these addresses; to those without a mark, from the beginning of its log.
+    pub fn send_to(&mut self, peers: &[(u8, SocketAddr)]) {
+        self.stop_sending();
+        let mut list =
+            vec![Known { id: self.storage.identity.id, addr: self.addr, status: StorageStatus::Active }];
+        for &(n, addr) in peers {
+            list.push(Known { id: id(n), addr, status: StorageStatus::Active });
+            let mark = self.mark_file(n);
+            if !mark.exists() {
+                std::fs::write(&mark, Mark::default().to_string()).unwrap();
+            }
+        }
+        self.storage.members.set(list);
+        let stop = CancellationToken::new();
+        let (storage, stopped) = (Arc::clone(&self.storage), stop.clone());
+        let thread = std::thread::spawn(move || {
+            sync::run(&storage, &Calls::new(&storage, &[]), &stopped).unwrap();
+        });
+        self.sending = Some((stop, thread));
+    }
+
+    pub fn stop_sending(&mut self) {
+        if let Some((stop, thread)) = self.sending.take() {
+            stop.cancel();
+            thread.join().unwrap();
+        }
+    }
+
+    pub fn mark_file(&self, n: u8) -> PathBuf {
+        self.base.join(format!("data/sync/{}.mark", id(n)))
+    }
+
+    pub fn mark(&self, n: u8) -> Mark {
+        Mark::parse(&std::fs::read_to_string(self.mark_file(n)).unwrap()).unwrap()
+    }
+
+    /// Waits until this member has sent everything to `peers`.
+    pub fn wait_sent(&self, peers: usize) {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let lags = self.storage.peers.lags();
+            let log = self.storage.binlog.end();
+            if lags.len() == peers && lags.iter().all(|(_, lag)| lag.confirmed == log && lag.connected) {
+                return;
+            }
+            assert!(Instant::now() < end, "not everything is sent up to {log}: {lags:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.base.join("data").join(&name[4..])
+    }
+
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.path_of(name)).ok()
+    }
+
+    /// A change as a client's: the file first here, as no other change of it is under way.
+    pub fn log(&self, op: Op, name: &str, more: Option<String>) {
+        let timestamp = fdfs_storage::now();
+        self.log_at(timestamp, op, name, more);
+    }
+
+    pub fn log_at(&self, timestamp: i64, op: Op, name: &str, more: Option<String>) {
+        let record = Record { timestamp, op, replica: false, name: name.to_owned(), more };
+        self.storage.binlog.append(&record).unwrap().settle();
+    }
+
+    /// A new file with a generated name.
+    pub fn create(&self, kind: Kind, content: &[u8]) -> String {
+        let name = name_of(self.storage.identity.source, kind, content);
+        std::fs::write(self.path_of(&name), content).unwrap();
+        self.log(Op::Create, &name, None);
+        name
+    }
+
+    pub fn append(&self, name: &str, bytes: &[u8]) {
+        let mut content = self.read(name).unwrap();
+        let start = content.len();
+        content.extend_from_slice(bytes);
+        std::fs::write(self.path_of(name), content).unwrap();
+        self.log(Op::Append, name, Some(format!("{start} {}", bytes.len())));
+    }
+
+    pub fn modify(&self, name: &str, start: usize, bytes: &[u8]) {
+        let mut content = self.read(name).unwrap();
+        content.resize(content.len().max(start + bytes.len()), 0);
+        content[start..start + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(self.path_of(name), content).unwrap();
+        self.log(Op::Modify, name, Some(format!("{start} {}", bytes.len())));
+    }
+
+    pub fn truncate(&self, name: &str, size: usize) {
+        let mut content = self.read(name).unwrap();
+        let old = content.len();
+        content.resize(size, 0);
+        std::fs::write(self.path_of(name), content).unwrap();
+        self.log(Op::Truncate, name, Some(format!("{old} {size}")));
+    }
+
+    pub fn rename(&self, old: &str) -> String {
+        let content = self.read(old).unwrap();
+        let new = name_of(self.storage.identity.source, Kind::Normal, &content);
+        std::fs::rename(self.path_of(old), self.path_of(&new)).unwrap();
+        self.log(Op::Rename, &new, Some(old.to_owned()));
+        new
+    }
+
+    pub fn delete(&self, name: &str) {
+        std::fs::remove_file(self.path_of(name)).unwrap();
+        self.log(Op::Delete, name, None);
+    }
+
+    /// Records of this member's log, without their times.
+    pub fn records(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.base.join("data/sync/binlog.000")).unwrap();
+        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.sending.take() {
+            stop.cancel();
+            let _ = thread.join();
+        }
+        self.stop.cancel();
+        if let Some(thread) = self.serving.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+pub fn id(n: u8) -> StorageId {
+    StorageId::new(format!("10000{n}").as_bytes()).unwrap()
+}
+
+pub fn name_of(source: Source, kind: Kind, content: &[u8]) -> String {
+    let now = u32::try_from(fdfs_storage::now()).unwrap();
+    let blob = Blob::new(source, now, kind, content.len() as u64, crc32(content), fastrand::u32(..));
+    let path = StorePath::new(0, 1).unwrap();
+    FileName::generate(path, (0, 1), &blob, Extension::new(b"txt").unwrap(), fastrand::u32(..)).logic()
+}
+
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
