@@ -100,10 +100,6 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
             "check_file_duplicate is not applied: equal content is stored each time",
         ),
         (
-            !settings.sync_always(),
-            "sync_start_time and sync_end_time are not applied: replication runs at all hours",
-        ),
-        (
             !settings.inner_bind_addr.is_empty() || !settings.outer_bind_addr.is_empty(),
             "inner_bind_addr and outer_bind_addr are not applied: bind_addr is",
         ),

@@ -96,6 +96,17 @@ pub struct StorageSettings {
     pub sync_interval: Millis,
     /// Bytes a second, default 0 = no limit: replication to each peer sends no more. New here.
     pub sync_max_bandwidth: Size,
+    /// Default 1: an upload or change is answered when this many members have it, this one included. New here.
+    pub min_copies: u32,
+    /// Milliseconds, default 1000: longest wait for `min_copies`. New here.
+    pub min_copies_timeout: Millis,
+    /// Default false: true answers with an error, 110, when there are not `min_copies` in time. New here.
+    pub min_copies_required: bool,
+    /// Bytes a second, default 0 = off: files are read again at this rate and compared with the crc in their names. New
+    /// here.
+    pub scrub_bandwidth: Size,
+    /// Seconds, default 604800: a scrub begins this long after the one before. New here.
+    pub scrub_interval: Secs,
     /// Time of day, default 00:00: start of the daily time for replication.
     pub sync_start_time: TimeOfDay,
     /// Time of day, default 23:59: its end. 00:00 to 23:59 means always.
@@ -203,6 +214,11 @@ impl Default for StorageSettings {
             sync_wait_msec: Millis(100),
             sync_interval: Millis(0),
             sync_max_bandwidth: Size(0),
+            min_copies: 1,
+            min_copies_timeout: Millis(1000),
+            min_copies_required: false,
+            scrub_bandwidth: Size(0),
+            scrub_interval: Secs(604_800),
             sync_start_time: TimeOfDay::new(0, 0),
             sync_end_time: TimeOfDay::new(23, 59),
             write_mark_file_freq: 500,

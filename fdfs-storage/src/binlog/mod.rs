@@ -29,6 +29,8 @@ pub struct Binlog {
     state: Mutex<State>,
     /// End of what readers may read.
     readable: watch::Sender<Pos>,
+    /// Changes when readers may read another record of an own change.
+    news: watch::Sender<()>,
     /// Records appended by this process.
     records: AtomicU64,
     tombs: Tombs,
@@ -39,6 +41,8 @@ struct State {
     end: Pos,
     /// Starts of unsettled records, with their number.
     open: BTreeMap<Pos, ()>,
+    /// End of the last record of an own change.
+    own_end: Pos,
     /// A failed write left bytes that could not be removed.
     torn: bool,
 }
@@ -52,11 +56,12 @@ impl Binlog {
         let file = File::options().create(true).append(true).read(true).open(&path)?;
         let offset = recover::cut_torn_line(&file, &path)?;
         let end = Pos { index, offset };
-        let state = State { file, end, open: BTreeMap::new(), torn: false };
+        let state = State { file, end, open: BTreeMap::new(), own_end: end, torn: false };
         let log = Arc::new(Self {
             dir: dir.to_owned(),
             state: Mutex::new(state),
             readable: watch::Sender::new(end),
+            news: watch::Sender::new(()),
             records: AtomicU64::new(0),
             tombs: Tombs::default(),
         });
@@ -84,6 +89,9 @@ impl Binlog {
         let start = state.end;
         state.end.offset += line.len() as u64;
         state.open.insert(start, ());
+        if !record.replica {
+            state.own_end = state.end;
+        }
         self.records.fetch_add(1, Relaxed);
         drop(state);
         self.tombs.note(record);
@@ -141,6 +149,11 @@ impl Binlog {
         self.readable.subscribe()
     }
 
+    /// Tells of own changes that may be read: copies of others' wake nobody.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
     /// Reads from `pos`, which is the start of a record.
     pub fn reader(self: &Arc<Self>, pos: Pos) -> Reader {
         Reader::new(Arc::clone(self), pos)
@@ -150,14 +163,19 @@ impl Binlog {
         let mut state = self.lock();
         state.open.remove(&start);
         let readable = state.open.first_key_value().map_or(state.end, |(first, ())| *first);
+        let mut news = false;
         // Under the lock, so that it never goes back.
         self.readable.send_if_modified(|old| {
             let moved = readable > *old;
             if moved {
+                news = *old < state.own_end;
                 *old = readable;
             }
             moved
         });
+        if news {
+            self.news.send_replace(());
+        }
     }
 
     fn rotate(&self, state: &mut State) -> io::Result<()> {

@@ -12,7 +12,7 @@ use crate::disk;
 use crate::storage::Storage;
 
 /// Content up to this many bytes travels in the same write as its request; more by sendfile.
-const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 16 << 10;
 
 /// Which request a record becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -148,16 +148,18 @@ impl<'a> Stream<'a> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = Rc::clone(&self.outbox);
-        self.report(None);
+        let mut news = self.storage.binlog.news();
+        self.report();
         loop {
             self.fill().await?;
             if self.caught_up() {
                 self.full_copy_done(calls).await?;
             }
+            // Records of own changes tell of themselves; the others are looked at with every tick.
             let may_read = self.next.is_none() && self.may_fill();
             tokio::select! {
                 () = outbox.wait() => self.collect()?,
-                () = self.reader.wait(), if may_read => {}
+                _ = news.changed(), if may_read => {}
                 _ = changes.changed() => {
                     let status = self.storage.members.get(self.peer).map(|member| member.status);
                     if !matches!(status, Some(StorageStatus::Active | StorageStatus::Syncing)) {
@@ -413,7 +415,7 @@ impl<'a> Stream<'a> {
             self.whole.retain(|_, whole| *whole > pos);
         }
         self.tell_time(now);
-        self.report(Some(now));
+        self.report();
         Ok(())
     }
 
@@ -446,7 +448,7 @@ impl<'a> Stream<'a> {
     }
 
     /// Makes the lag visible.
-    fn report(&mut self, _: Option<Instant>) {
+    fn report(&mut self) {
         let end = *self.storage.binlog.readable().borrow();
         let pos = self.window.pos();
         let total = self.lines.wrapping_add(self.storage.binlog.records());
