@@ -9,10 +9,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use fdfs_core::wire::{Header, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::error::ConnError;
-use crate::sendfile::send_file;
+use crate::net::{TcpStream, send_file};
 use crate::timed::within;
 
 /// Read buffer of a connection that is waiting for a request.
@@ -170,7 +169,7 @@ impl Conn {
     ///
     /// When the file is shorter, the peer has been promised bytes that do not exist: the error ends the connection.
     pub async fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), ConnError> {
-        send_file(&self.stream, &self.out, file, offset, len, self.timeout).await?;
+        send_file(&mut self.stream, &self.out, file, offset, len, self.timeout).await?;
         self.out.clear();
         Ok(())
     }

@@ -11,8 +11,8 @@ pub mod daemon;
 mod error;
 mod files;
 pub mod log;
+mod net;
 mod peer;
-mod sendfile;
 mod server;
 mod timed;
 
@@ -20,6 +20,9 @@ pub use allow::AllowHosts;
 pub use conn::Conn;
 pub use error::{CallError, CallErrorKind, ConnError};
 pub use files::raise_open_files;
+pub use net::unix_now;
+#[cfg(feature = "sim")]
+pub use net::{Skew, with_clock};
 pub use peer::{Peer, PeerReader, PeerWriter, Reply, Timeouts};
 pub use server::{Bound, Flow, Server, ServerConf, Service, listen_addrs};
 pub use tokio_util::sync::CancellationToken;

@@ -8,11 +8,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use fdfs_core::wire::{Header, Status, cmd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::{CallError, CallErrorKind, ConnError};
-use crate::sendfile::send_file;
+use crate::net::{OwnedReadHalf, OwnedWriteHalf, dial, nothing_to_read, send_file};
 use crate::timed::within;
 
 /// Most that one read adds to the buffer.
@@ -89,10 +87,7 @@ impl Peer {
 
     /// Whether the server has closed, or sent something nobody asked for; asks the kernel, does not wait.
     pub fn is_stale(&self) -> bool {
-        let mut byte = [0; 1];
-        !self.reader.input.is_empty()
-            || !matches!(self.reader.stream.try_read(&mut byte),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        !self.reader.input.is_empty() || !nothing_to_read(&self.reader.stream)
     }
 
     /// Sends a request with `status` in its header and reads the answer, whose body may have `max` bytes.
@@ -152,16 +147,6 @@ impl Peer {
     }
 }
 
-async fn dial(addr: SocketAddr, bind: Option<IpAddr>) -> std::io::Result<TcpStream> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(ip) = bind.filter(|ip| !ip.is_unspecified() && ip.is_ipv4() == addr.is_ipv4()) {
-        socket.bind(SocketAddr::new(ip, 0))?;
-    }
-    let stream = socket.connect(addr).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 impl PeerWriter {
     /// Sends a header and what follows it, in one write if the kernel takes it.
     pub async fn send(&mut self, head: Header, parts: &[&[u8]]) -> Result<(), CallError> {
@@ -201,7 +186,7 @@ impl PeerWriter {
         offset: u64,
         len: u64,
     ) -> Result<(), CallError> {
-        let sent = send_file(self.stream.as_ref(), before, file, offset, len, self.timeout).await;
+        let sent = send_file(&mut self.stream, before, file, offset, len, self.timeout).await;
         sent.map_err(|error| self.failed("send the file", error))
     }
 

@@ -1,11 +1,12 @@
 //! Who leads (tracker 7.2): a thread of its own selects, watches and follows. No request waits for it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fdfs_core::cluster::{Leader, PeerStatus, TrackerAddr, winner};
 use fdfs_core::wire::{Status, cmd};
 use fdfs_net::CancellationToken;
+use tokio::time::Instant;
 
 use crate::admin::own_status;
 use crate::follow::{Followed, Link};
@@ -38,6 +39,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         let pause = work.pause();
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
             () = work.shared.wake.notified() => {}
@@ -47,6 +49,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             settled = true;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = work.tick() => {}
         }

@@ -14,6 +14,7 @@ mod peers;
 mod queries;
 mod refusals;
 mod reports;
+mod saver;
 mod service;
 mod start;
 mod transfer;
@@ -23,8 +24,4 @@ pub use start::{Ready, Start, StartError};
 /// Version told to clients and other servers: the level of the protocol that is spoken.
 pub const PROTOCOL_VERSION: &str = "6.16.1";
 
-/// Unix seconds.
-pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
+pub(crate) use fdfs_net::unix_now as now;

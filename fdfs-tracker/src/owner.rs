@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use fdfs_core::cluster::{Cluster, Effects, Level, Note, Trackers};
 use fdfs_net::ConnError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use crate::files::Saver;
+use crate::saver::Saver;
 
 /// Most changes that one snapshot gathers.
 const BATCH: usize = 64;
@@ -45,23 +44,71 @@ pub struct Follower {
 type Finish = Box<dyn FnOnce() + Send>;
 type Job = Box<dyn FnOnce(&mut State, &mut Effects) -> Finish + Send>;
 
-/// Way to the owner thread, and the latest snapshot.
+/// Applies changes and publishes snapshots.
+struct Core {
+    state: State,
+    view: Arc<ArcSwap<State>>,
+    saver: Saver,
+}
+
+impl Core {
+    /// Applies `first` and what follows it, as one snapshot.
+    fn apply(&mut self, first: Job, mut next: impl FnMut() -> Option<Job>) {
+        let (mut out, mut finished) = (Effects::default(), Vec::new());
+        let mut job = Some(first);
+        while let Some(change) = job {
+            finished.push(change(&mut self.state, &mut out));
+            job = if finished.len() < BATCH { next() } else { None };
+        }
+        out.notes.drain(..).for_each(|note| log(&note));
+        self.state.cluster.changelog_size += out.changelog.len() as u64;
+        let snapshot = Arc::new(self.state.clone());
+        self.view.store(Arc::clone(&snapshot));
+        if out.save || !out.changelog.is_empty() {
+            self.saver.save(snapshot, out.changelog);
+        }
+        finished.into_iter().for_each(|finish| finish());
+    }
+}
+
+/// Way to the owner of the state, and the latest snapshot.
 #[derive(Clone)]
 pub struct Owner {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: Jobs,
     view: Arc<ArcSwap<State>>,
 }
 
+/// Where changes are sent: to the owner thread, or in a simulation, which has one thread, to the state itself.
+#[cfg(not(feature = "sim"))]
+type Jobs = tokio::sync::mpsc::UnboundedSender<Job>;
+#[cfg(feature = "sim")]
+type Jobs = Arc<std::sync::Mutex<Core>>;
+
 impl Owner {
     /// Starts the thread; it ends when every `Owner` is gone, and saves the state then.
-    pub fn start(state: State, saver: Saver) -> std::io::Result<(Self, JoinHandle<()>)> {
+    #[cfg(not(feature = "sim"))]
+    pub fn start(state: State, saver: Saver) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         // Unbounded, but never longer than the number of connections: each waits for its answer.
-        let (jobs, queue) = mpsc::unbounded_channel();
+        let (jobs, mut queue) = tokio::sync::mpsc::unbounded_channel::<Job>();
         let view = Arc::new(ArcSwap::from_pointee(state.clone()));
-        let published = Arc::clone(&view);
-        let run = move || run(state, queue, &published, saver);
+        let mut core = Core { state, view: Arc::clone(&view), saver };
+        let run = move || {
+            while let Some(first) = queue.blocking_recv() {
+                core.apply(first, || queue.try_recv().ok());
+            }
+            core.saver.save(Arc::new(core.state), String::new());
+            core.saver.finish();
+        };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
         Ok((Self { jobs, view }, thread))
+    }
+
+    /// Changes are applied where they are told.
+    #[cfg(feature = "sim")]
+    pub fn start(state: State, saver: Saver) -> std::io::Result<(Self, ())> {
+        let view = Arc::new(ArcSwap::from_pointee(state.clone()));
+        let core = Core { state, view: Arc::clone(&view), saver };
+        Ok((Self { jobs: Arc::new(std::sync::Mutex::new(core)), view }, ()))
     }
 
     /// The latest snapshot.
@@ -75,44 +122,32 @@ impl Owner {
         change: impl FnOnce(&mut State, &mut Effects) -> R + Send + 'static,
     ) -> Result<R, ConnError> {
         let (done, result) = oneshot::channel();
-        let job: Job = Box::new(move |state, out| {
+        self.hand_over(Box::new(move |state, out| {
             let result = change(state, out);
             Box::new(move || drop(done.send(result)))
-        });
+        }));
         // Only while the daemon stops is there no owner.
-        self.jobs.send(job).map_err(|_| ConnError::Closed)?;
         result.await.map_err(|_| ConnError::Closed)
     }
 
     /// Applies a change that nobody waits for.
     pub fn tell(&self, change: impl FnOnce(&mut State, &mut Effects) + Send + 'static) {
-        let job: Job = Box::new(move |state, out| {
+        self.hand_over(Box::new(move |state, out| {
             change(state, out);
             Box::new(|| ())
-        });
+        }));
+    }
+
+    #[cfg(not(feature = "sim"))]
+    fn hand_over(&self, job: Job) {
         drop(self.jobs.send(job));
     }
-}
 
-fn run(mut state: State, mut queue: mpsc::UnboundedReceiver<Job>, view: &ArcSwap<State>, saver: Saver) {
-    while let Some(first) = queue.blocking_recv() {
-        let (mut out, mut finished) = (Effects::default(), Vec::new());
-        let mut next = Some(first);
-        while let Some(job) = next {
-            finished.push(job(&mut state, &mut out));
-            next = if finished.len() < BATCH { queue.try_recv().ok() } else { None };
-        }
-        out.notes.drain(..).for_each(|note| log(&note));
-        state.cluster.changelog_size += out.changelog.len() as u64;
-        let snapshot = Arc::new(state.clone());
-        view.store(Arc::clone(&snapshot));
-        if out.save || !out.changelog.is_empty() {
-            saver.save(snapshot, out.changelog);
-        }
-        finished.into_iter().for_each(|finish| finish());
+    #[cfg(feature = "sim")]
+    fn hand_over(&self, job: Job) {
+        let mut core = self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        core.apply(job, || None);
     }
-    saver.save(Arc::new(state), String::new());
-    saver.finish();
 }
 
 fn log(note: &Note) {

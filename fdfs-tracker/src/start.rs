@@ -11,9 +11,10 @@ use fdfs_core::conf::ConfError;
 use fdfs_core::settings::{AddressFamily, StorageIds, TrackerSettings};
 use fdfs_net::{AllowHosts, Bound, CancellationToken, Server, ServerConf, raise_open_files};
 
-use crate::files::{DataDir, Saver};
+use crate::files::DataDir;
 use crate::owner::{Owner, State};
 use crate::refusals::Refusals;
+use crate::saver::Saver;
 use crate::service::{Gauge, Shared, Tracker};
 use crate::{admin, elect, params};
 
@@ -92,6 +93,7 @@ impl Start {
         wrong.iter().for_each(|line| tracing::warn!("{line}"));
         let state = State { cluster, trunk_chg: 1, ..State::default() };
         let saver = Saver::start(dir.clone(), rules.ids.is_some()).map_err(StartError::io("save thread"))?;
+        #[cfg_attr(feature = "sim", expect(unused_variables, clippy::let_unit_value))]
         let (owner, owner_thread) = Owner::start(state, saver).map_err(StartError::io("cluster thread"))?;
         let port = listen.first().map_or(self.conf.port, SocketAddr::port);
         let server = Server::bind(server_conf(&self.conf, listen, &owner))
@@ -114,7 +116,12 @@ impl Start {
             wake: tokio::sync::Notify::new(),
             fetched: Default::default(),
         };
-        Ok(Ready { shared: Arc::new(shared), server, owner_thread })
+        Ok(Ready {
+            shared: Arc::new(shared),
+            server,
+            #[cfg(not(feature = "sim"))]
+            owner_thread,
+        })
     }
 }
 
@@ -122,6 +129,7 @@ impl Start {
 pub struct Ready {
     shared: Arc<Shared>,
     server: Bound,
+    #[cfg(not(feature = "sim"))]
     owner_thread: std::thread::JoinHandle<()>,
 }
 
@@ -143,7 +151,18 @@ impl Ready {
         }
     }
 
+    /// Serves until `stop`, in the tasks of a simulated machine.
+    #[cfg(feature = "sim")]
+    pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
+        let election = elect::run(Arc::clone(&self.shared), stop.clone());
+        let serving = self.server.run(Arc::new(Tracker(Arc::clone(&self.shared))), stop);
+        let (served, ()) = tokio::join!(serving, election);
+        self.shared.save_status(crate::now());
+        served.map_err(StartError::io("cannot serve"))
+    }
+
     /// Serves until `stop`; then the state is saved.
+    #[cfg(not(feature = "sim"))]
     pub fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let shared = self.shared;
         let election = {

@@ -1,18 +1,19 @@
 //! The life of one connection: header, request, reply, until an end.
 
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use fdfs_core::wire::{Status, cmd};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Flow, Service, Shared};
 use crate::conn::Conn;
 use crate::error::ConnError;
+use crate::net::TcpStream;
 
 /// The connections of a worker, to find those that are idle.
 #[derive(Default)]
@@ -29,6 +30,7 @@ struct Entry {
 
 impl Table {
     /// Closes the `n` connections that are idle longest.
+    #[cfg_attr(feature = "sim", expect(dead_code))]
     pub fn reap(&self, n: usize) {
         let all = self.all.borrow();
         let mut idle: Vec<_> = all
@@ -75,7 +77,6 @@ pub(super) async fn serve<S: Service>(
     peer: SocketAddr,
 ) {
     let Ok(local) = stream.local_addr() else { return };
-    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     let (peer, local) = (canonical(peer), canonical(local));
     let mut conn = Conn::new(stream, peer, local, shared.conf.network_timeout, shared.conf.buff_size);
     let mut session = service.connected(peer, local);

@@ -1,13 +1,18 @@
 //! The accept loop and the workers: one acceptor hands sockets to one thread per core, each with its own
 //! current-thread runtime; a connection never changes threads.
 
+#[cfg(not(feature = "sim"))]
 mod accept;
 mod connection;
+#[cfg(not(feature = "sim"))]
+mod run;
+#[cfg(feature = "sim")]
+mod simulated;
+#[cfg(not(feature = "sim"))]
 mod worker;
 
 use std::future::Future;
-use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -18,6 +23,11 @@ use tokio_util::sync::CancellationToken;
 use crate::allow::AllowHosts;
 use crate::conn::Conn;
 use crate::error::ConnError;
+
+#[cfg(not(feature = "sim"))]
+pub use run::{Bound, Server};
+#[cfg(feature = "sim")]
+pub use simulated::{Bound, Server};
 
 /// What to do with the connection after a request. The reply is written in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,59 +110,11 @@ pub fn listen_addrs(bind_addr: &[IpAddr], port: u16) -> Vec<SocketAddr> {
     }
 }
 
-/// A server that does not listen yet.
-pub struct Server;
-
-impl Server {
-    /// Opens the listening sockets. `[::]` takes IPv4 as well; a machine without IPv6 gets `0.0.0.0` instead.
-    pub fn bind(conf: ServerConf) -> io::Result<Bound> {
-        let listeners = conf.listen.iter().map(|&addr| accept::listen(addr)).collect::<io::Result<_>>()?;
-        Ok(Bound { conf, listeners })
-    }
-}
-
-/// A server whose sockets are open; connections wait in the backlog until it runs.
-pub struct Bound {
-    conf: ServerConf,
-    listeners: Vec<TcpListener>,
-}
-
-impl Bound {
-    /// Where it listens, with the ports that the system chose.
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-    }
-
-    /// Says which addresses are cluster peers, when that is known only after the sockets were opened.
-    pub fn with_peers(mut self, is_peer: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
-        self.conf.is_peer = Arc::new(is_peer);
-        self
-    }
-
-    /// Serves until `stop`, then closes idle connections at once, lets requests under way finish for at most the
-    /// drain time, and returns. Blocks the calling thread, which is the acceptor.
-    pub fn run<S: Service>(self, service: Arc<S>, stop: CancellationToken) -> io::Result<()> {
-        let shared = Arc::new(Shared { conf: self.conf, open: AtomicUsize::new(0), stop });
-        let workers = (0..shared.conf.workers.max(1))
-            .map(|index| worker::spawn(index, Arc::clone(&service), Arc::clone(&shared)))
-            .collect::<io::Result<Vec<_>>>()?;
-        let (handles, threads): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
-        let result = accept::run(self.listeners, handles, &shared);
-        // A failed acceptor ends the workers too.
-        shared.stop.cancel();
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a worker thread panicked");
-            }
-        }
-        result
-    }
-}
-
 /// What acceptor and workers share.
 struct Shared {
     conf: ServerConf,
     /// Connections that are open.
+    #[cfg_attr(feature = "sim", expect(dead_code))]
     open: AtomicUsize,
     stop: CancellationToken,
 }

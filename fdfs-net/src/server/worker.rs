@@ -80,6 +80,8 @@ async fn work<S: Service>(
             Some(Task::Reap(n)) => table.reap(n),
             Some(Task::Serve(stream, peer)) => {
                 let guard = Count { all: Arc::clone(&shared), mine: Arc::clone(&open) };
+                // Dropping the guard uncounts a socket that the runtime does not take.
+                let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
                 let (service, table) = (Arc::clone(&service), Rc::clone(&table));
                 tracker.spawn_local(async move {
                     connection::serve(service, &guard.all, &table, stream, peer).await;

@@ -1,27 +1,73 @@
-//! A file's bytes to a socket without a copy in this process.
+//! The machine's own network and clock.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::Interest;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
+
+pub(crate) use tokio::net::TcpStream;
+pub(crate) use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::error::ConnError;
 use crate::timed::within;
+
+/// Wall clock, Unix seconds.
+pub fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Connects to `addr`, from the local address `bind` if it is of the same family.
+pub(crate) async fn dial(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(ip) = bind.filter(|ip| !ip.is_unspecified() && ip.is_ipv4() == addr.is_ipv4()) {
+        socket.bind(SocketAddr::new(ip, 0))?;
+    }
+    let stream = socket.connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Whether the connection is open and nothing has arrived on it; takes a byte if one has.
+pub(crate) fn nothing_to_read(stream: &OwnedReadHalf) -> bool {
+    let mut byte = [0; 1];
+    matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// What sendfile(2) can write to.
+pub(crate) trait Socket {
+    /// The whole connection.
+    fn whole(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn whole(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for OwnedWriteHalf {
+    fn whole(&self) -> &TcpStream {
+        self.as_ref()
+    }
+}
 
 /// Bytes asked of one call, so that one fast peer does not keep a worker for long.
 const SLICE: u64 = 1 << 20;
 
 /// Sends `head`, then `len` bytes of `file` from `offset`. `head` leaves in the same segments as the content.
 pub(crate) async fn send_file(
-    stream: &TcpStream,
+    stream: &mut impl Socket,
     head: &[u8],
     file: BorrowedFd<'_>,
     offset: u64,
     len: u64,
     limit: Duration,
 ) -> Result<(), ConnError> {
+    let stream = stream.whole();
     let flags = if len > 0 { MORE } else { rustix::net::SendFlags::NOSIGNAL };
     let mut head = head;
     while !head.is_empty() {
