@@ -1,6 +1,7 @@
 //! One accepted connection: buffered reads of bodies, gathered replies.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
@@ -169,7 +170,19 @@ impl Conn {
     ///
     /// When the file is shorter, the peer has been promised bytes that do not exist: the error ends the connection.
     pub async fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), ConnError> {
-        send_file(&mut self.stream, &self.out, file, offset, len, self.timeout).await?;
+        self.send_file_with(file, offset, len, async |_, _| Ok(())).await
+    }
+
+    /// As [`Conn::send_file`]; before each piece but the first, of at most [`SLICE`](crate::SLICE) bytes, `ready(offset, len)` makes sure
+    /// that it can be read without waiting for a disk.
+    pub async fn send_file_with(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: u64,
+        ready: impl AsyncFn(u64, u64) -> io::Result<()>,
+    ) -> Result<(), ConnError> {
+        send_file(&mut self.stream, &self.out, file, offset, len, self.timeout, ready).await?;
         self.out.clear();
         Ok(())
     }

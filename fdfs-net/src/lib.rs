@@ -20,7 +20,7 @@ pub use allow::AllowHosts;
 pub use conn::Conn;
 pub use error::{CallError, CallErrorKind, ConnError};
 pub use files::raise_open_files;
-pub use net::unix_now;
+pub use net::{SLICE, unix_now};
 #[cfg(feature = "sim")]
 pub use net::{Skew, with_clock};
 pub use peer::{Peer, PeerReader, PeerWriter, Reply, Timeouts};

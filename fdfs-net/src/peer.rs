@@ -186,7 +186,8 @@ impl PeerWriter {
         offset: u64,
         len: u64,
     ) -> Result<(), CallError> {
-        let sent = send_file(&mut self.stream, before, file, offset, len, self.timeout).await;
+        let sent =
+            send_file(&mut self.stream, before, file, offset, len, self.timeout, async |_, _| Ok(())).await;
         sent.map_err(|error| self.failed("send the file", error))
     }
 

@@ -1,6 +1,7 @@
 //! The storage daemon.
 //!
 //! - [`disk`]: the store paths; files appear under their name whole or not at all;
+//! - [`durable`]: what a power cut may take;
 //! - [`state`]: small files that outlive the process;
 //! - [`binlog`]: the replication log;
 //! - [`service`]: what clients and peers ask;
@@ -9,9 +10,11 @@
 
 pub mod binlog;
 pub mod disk;
+pub mod durable;
 pub mod identity;
 pub mod link;
 mod members;
+mod publish;
 mod run;
 pub mod service;
 pub mod state;

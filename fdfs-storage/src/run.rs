@@ -13,7 +13,7 @@ use fdfs_net::log::LogConf;
 use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, listen_addrs, raise_open_files};
 
 use crate::binlog::Binlog;
-use crate::disk::{PathMark, StorePaths};
+use crate::disk::{PathMark, StorePaths, Threads};
 use crate::link::{self, Bootstrap, Calls};
 use crate::service::StorageService;
 use crate::state::{self, InitFlag, Stat, read_saved};
@@ -29,8 +29,8 @@ const READY_AFTER: Duration = Duration::from_secs(5);
 const RESERVED: usize = 16;
 /// Open files besides two for each connection (socket and file).
 const OWN_FILES: u64 = 1024;
-/// Between two looks at the free space.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at what is to be saved.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads `storage.conf`.
 pub fn load(path: &Path) -> Result<Loaded<StorageSettings>, Refusal> {
@@ -60,7 +60,8 @@ pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refus
         tracing::warn!("{text}");
     }
     let (listen, bound) = bind(&settings)?;
-    let paths = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path)
+    let threads = Threads { read: settings.readers(), write: settings.writers() };
+    let paths = StorePaths::with_threads(&settings.store_paths, settings.subdir_count_per_path, threads)
         .map_err(|error| Refusal::new(Status::from_io(&error).0, format!("cannot use a {error}")))?;
     let data = PathBuf::from(&settings.base_path).join("data");
     state::clean(&data, &settings.store_paths).map_err(|error| Refusal::io("leftovers", &error))?;
@@ -83,7 +84,8 @@ pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refus
     let identity = found.identity;
     tracing::info!(group = %identity.group, id = %identity.id, listen = ?listen, "this storage");
     let storage =
-        Storage::new(settings, identity, found.params, paths, binlog, Stat::new(&counters), dist, init);
+        Storage::new(settings, identity, found.params, paths, binlog, Stat::new(&counters), dist, init)
+            .map_err(|error| Refusal::io("storage", &error))?;
     check_marks(&storage)?;
     save_addresses(&storage)?;
     serve(&storage, trackers, bound, running)
@@ -206,7 +208,8 @@ fn dump(storage: &Storage) {
         tracing::info!(%source, time, "state: changes of this member have arrived up to");
     }
     for path in storage.paths.indexes() {
-        tracing::info!(path = %storage.paths.base(path).display(), space = ?storage.paths.space(path), "state: store path");
+        tracing::info!(path = %storage.paths.base(path).display(), space = ?storage.paths.space(path),
+            condition = %storage.paths.condition(path), "state: store path");
     }
 }
 
@@ -223,8 +226,8 @@ fn spawn(
         .map_err(|error| Refusal::io("cannot start a thread", &error))
 }
 
-/// Keeps the free space known, so that uploads stop at the reserve; brings the binlog to the disk every
-/// `sync_binlog_buff_interval`, and the counters every `sync_stat_file_interval`, when they have changed.
+/// Brings the binlog to the disk every `sync_binlog_buff_interval`, and the counters every `sync_stat_file_interval`,
+/// when they have changed.
 fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
     let every = storage.settings.sync_stat_file_interval.duration().max(Duration::from_secs(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -232,9 +235,7 @@ fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()>
     let mut saved = Instant::now();
     let binlog_every = storage.settings.sync_binlog_buff_interval.duration();
     let (mut synced, mut synced_at) = (storage.binlog.end(), Instant::now());
-    while runtime.block_on(async { tokio::time::timeout(MEASURE_EVERY, stop.cancelled()).await.is_err() }) {
-        // The report to the trackers tells what cannot be measured.
-        let _ = storage.paths.measure();
+    while runtime.block_on(async { tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() }) {
         let end = storage.binlog.end();
         if end != synced && synced_at.elapsed() >= binlog_every {
             (synced, synced_at) = (end, Instant::now());

@@ -14,6 +14,7 @@ use fdfs_core::wire::list::stat;
 
 use crate::binlog::{Binlog, Pending};
 use crate::disk::StorePaths;
+use crate::durable::Durable;
 use crate::identity::{Identity, Params};
 use crate::members::Members;
 use crate::state::{InitFlag, Stat, save};
@@ -32,6 +33,8 @@ pub struct Storage {
     pub params: ArcSwap<Params>,
     /// Where its files are.
     pub paths: StorePaths,
+    /// What a power cut may take.
+    pub durable: Durable,
     /// The replication log.
     pub binlog: Arc<Binlog>,
     /// Counters.
@@ -59,8 +62,11 @@ impl Storage {
         stat: Stat,
         dist: Dist,
         init: InitFlag,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> io::Result<Arc<Self>> {
+        let folder = std::fs::File::open(&settings.base_path)?;
+        let durable = Durable::start(settings.durability, &paths, folder)?;
+        Ok(Arc::new(Self {
+            durable,
             settings,
             identity,
             params: ArcSwap::from_pointee(params),
@@ -73,7 +79,7 @@ impl Storage {
             init: Mutex::new(init),
             dist: Mutex::new(dist),
             names: std::array::from_fn(|_| Mutex::new(())),
-        })
+        }))
     }
 
     /// `base_path/data`.

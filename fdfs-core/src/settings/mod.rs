@@ -31,8 +31,8 @@ pub use storage_ids::{StorageIdEntry, StorageIds};
 pub use store_paths::StorePathConf;
 pub use tracker::TrackerSettings;
 pub use types::{
-    AddrWidth, AddressFamily, BadText, ConnectFirstBy, IdType, LogFormat, LogLevel, Millis, Reserve,
-    ResponseMode, Secs, Size, SyncThreads, TimeOfDay, TimePrecision,
+    AddrWidth, AddressFamily, BadText, ConnectFirstBy, Durability, IdType, LogFormat, LogLevel, Millis,
+    Reserve, ResponseMode, Secs, Size, SyncThreads, TimeOfDay, TimePrecision,
 };
 
 pub use crate::conf::{ConfError, Env, Severity, Warning};

@@ -11,8 +11,8 @@ use super::log::{self, ACCESS_LOG, AccessLogSettings, ERROR_LOG, LogSettings, OL
 use super::store_paths::{self, StorePathConf};
 use super::tracker::{MAX_MEMORY, OLD_KEYS};
 use super::types::{
-    AddressFamily, LogFormat, LogLevel, Millis, Secs, Size, SyncThreads, TimeOfDay, group_or_none, port,
-    port_or_none,
+    AddressFamily, Durability, LogFormat, LogLevel, Millis, Secs, Size, SyncThreads, TimeOfDay,
+    group_or_none, port, port_or_none,
 };
 use crate::conf::{ConfError, GLOBAL, Ini, Rules};
 use crate::ident::GroupName;
@@ -137,6 +137,9 @@ pub struct StorageSettings {
     pub file_distribute_path_mode: u8,
     /// Default 100: files in one folder before the next one is used.
     pub file_distribute_rotate_count: u32,
+    /// Default `os`: what is acknowledged survives the end of the process; `group`: also a power cut, by flushes of the disk
+    /// that uploads of the same milliseconds share. New here.
+    pub durability: Durability,
     /// Seconds, default 60: longest time that binlog records wait in memory in the existing daemon.
     pub sync_binlog_buff_interval: Secs,
     /// Seconds, default 60: period at which counters are saved.
@@ -233,6 +236,7 @@ impl Default for StorageSettings {
             store_path_count: 1,
             file_distribute_path_mode: 0,
             file_distribute_rotate_count: 100,
+            durability: Durability::default(),
             sync_binlog_buff_interval: Secs(60),
             sync_stat_file_interval: Secs(60),
             upload_priority: 10,
@@ -272,6 +276,21 @@ impl StorageSettings {
             (Some(_), Some(max)) => max.max(self.buff_size).bytes(),
             _ => self.buff_size.bytes(),
         }
+    }
+
+    /// Threads of a store path that read; without separation all threads do both.
+    pub fn readers(&self) -> usize {
+        self.disk_threads(self.disk_reader_threads)
+    }
+
+    /// Threads of a store path that write.
+    pub fn writers(&self) -> usize {
+        self.disk_threads(self.disk_writer_threads)
+    }
+
+    fn disk_threads(&self, own: u32) -> usize {
+        let all = self.disk_reader_threads.saturating_add(self.disk_writer_threads);
+        usize::try_from(if self.disk_rw_separated { own } else { all }).unwrap_or(usize::MAX).clamp(1, 256)
     }
 
     /// Replication streams per peer: when idle, and at most.

@@ -308,6 +308,15 @@ words!(
     Json = "json",
 });
 words!(
+    /// What a power cut may take of what was acknowledged.
+    Durability, "os or group", {
+    /// What the kernel has not written yet.
+    #[default]
+    Os = "os",
+    /// Nothing.
+    Group = "group",
+});
+words!(
     /// How the module answers for a file of another storage.
     ResponseMode, "proxy or redirect", {
     /// Fetches it and passes it on.

@@ -17,3 +17,6 @@ pub(crate) use sim::{
 };
 #[cfg(feature = "sim")]
 pub use sim::{Skew, unix_now, with_clock};
+
+/// Bytes of a file that are asked of one call, so that one fast peer does not keep a worker for long.
+pub const SLICE: u64 = 1 << 20;

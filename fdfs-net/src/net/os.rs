@@ -11,6 +11,7 @@ use tokio::net::TcpSocket;
 pub(crate) use tokio::net::TcpStream;
 pub(crate) use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::SLICE;
 use crate::error::ConnError;
 use crate::timed::within;
 
@@ -55,9 +56,6 @@ impl Socket for OwnedWriteHalf {
     }
 }
 
-/// Bytes asked of one call, so that one fast peer does not keep a worker for long.
-const SLICE: u64 = 1 << 20;
-
 /// Sends `head`, then `len` bytes of `file` from `offset`. `head` leaves in the same segments as the content.
 pub(crate) async fn send_file(
     stream: &mut impl Socket,
@@ -66,6 +64,7 @@ pub(crate) async fn send_file(
     offset: u64,
     len: u64,
     limit: Duration,
+    ready: impl AsyncFn(u64, u64) -> io::Result<()>,
 ) -> Result<(), ConnError> {
     let stream = stream.whole();
     let flags = if len > 0 { MORE } else { rustix::net::SendFlags::NOSIGNAL };
@@ -79,8 +78,10 @@ pub(crate) async fn send_file(
         head = &head[sent..];
     }
     let (mut at, mut left) = (offset, len);
+    let mut ready_to = offset.saturating_add(SLICE);
     while left > 0 {
-        let count = usize::try_from(left.min(SLICE)).unwrap_or(SLICE as usize);
+        let count =
+            usize::try_from(left.min(ready_to.saturating_sub(at)).min(SLICE)).unwrap_or(SLICE as usize);
         let mut from = at;
         let once = || -> io::Result<usize> {
             Ok(rustix::fs::sendfile(stream.as_fd(), file, Some(&mut from), count)?)
@@ -92,6 +93,10 @@ pub(crate) async fn send_file(
         at += sent as u64;
         left -= sent as u64;
         if left > 0 {
+            if at >= ready_to {
+                ready(at, left.min(SLICE)).await?;
+                ready_to = at + SLICE;
+            }
             tokio::task::yield_now().await;
         }
     }

@@ -13,14 +13,12 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 pub(crate) use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 pub(crate) use turmoil::net::{TcpListener, TcpStream};
 
+use super::SLICE;
 use crate::error::ConnError;
 use crate::timed::within;
 
 /// Wall clock at the start of every simulation, Unix seconds.
 const EPOCH: i64 = 1_750_000_000;
-/// Bytes of a file that are read at once.
-const SLICE: u64 = 1 << 16;
-
 /// Seconds by which the wall clock of a simulated machine is ahead; may be changed at any time.
 pub type Skew = Arc<AtomicI64>;
 
@@ -64,6 +62,7 @@ pub(crate) async fn send_file(
     offset: u64,
     len: u64,
     limit: Duration,
+    ready: impl AsyncFn(u64, u64) -> io::Result<()>,
 ) -> Result<(), ConnError> {
     within(limit, stream.write_all(head)).await?;
     let mut buf = vec![0; usize::try_from(len.min(SLICE)).unwrap_or(0)];
@@ -77,6 +76,9 @@ pub(crate) async fn send_file(
         within(limit, stream.write_all(&buf[..got])).await?;
         at += got as u64;
         left -= got as u64;
+        if left > 0 {
+            ready(at, left.min(SLICE)).await?;
+        }
     }
     Ok(())
 }

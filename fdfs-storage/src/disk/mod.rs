@@ -1,12 +1,20 @@
 //! The store paths: where files are, how they appear and disappear. All access to payload files goes through here.
 
+mod dir;
+mod health;
 mod mark;
 mod new_file;
 mod paths;
+mod pool;
+mod run;
+mod watch;
 
+pub use dir::{Claim, Dir, Threads};
+pub use health::Condition;
 pub use mark::PathMark;
 pub use new_file::NewFile;
 pub use paths::{Choose, Space, StorePaths};
+pub use run::{LIMIT, Use};
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -3,45 +3,59 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use fdfs_core::fileid::{FileName, StorePath};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::dir::Dir;
 use super::paths::{StorePaths, TEMP_DIR};
 
 /// A file being written. It has no name (`O_TMPFILE`), or, where the file system cannot do that, one in a hidden
 /// folder outside the public tree that is emptied at start. Dropped, it is gone.
-pub struct NewFile<'a> {
-    paths: &'a StorePaths,
-    path: StorePath,
-    file: File,
+pub struct NewFile {
+    dir: Arc<Dir>,
+    file: Arc<File>,
     temp: Option<String>,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-impl<'a> NewFile<'a> {
+impl NewFile {
     /// Starts a file on a store path, mode 0644.
-    pub fn create(paths: &'a StorePaths, path: StorePath) -> io::Result<Self> {
-        let data = paths.data(path);
+    pub fn create(paths: &StorePaths, path: StorePath) -> io::Result<Self> {
+        Self::create_in(paths.dir(path))
+    }
+
+    /// As [`NewFile::create`].
+    pub fn create_in(dir: &Arc<Dir>) -> io::Result<Self> {
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match rustix::fs::openat(data, ".", flags, MODE) {
-            Ok(fd) => return Ok(Self { paths, path, file: fd.into(), temp: None }),
+        match rustix::fs::openat(dir.data(), ".", flags, MODE) {
+            Ok(fd) => return Ok(Self { dir: Arc::clone(dir), file: Arc::new(fd.into()), temp: None }),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
         }
-        Self::named(paths, path)
+        Self::named(dir)
     }
 
     /// As [`NewFile::create`], on a file system that has no unnamed files.
-    fn named(paths: &'a StorePaths, path: StorePath) -> io::Result<Self> {
-        let data = paths.data(path);
+    fn named(dir: &Arc<Dir>) -> io::Result<Self> {
         let name = temp_name();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let fd: OwnedFd = rustix::fs::openat(data, &name, flags, MODE)?;
-        Ok(Self { paths, path, file: fd.into(), temp: Some(name) })
+        let fd: OwnedFd = rustix::fs::openat(dir.data(), &name, flags, MODE)?;
+        Ok(Self { dir: Arc::clone(dir), file: Arc::new(fd.into()), temp: Some(name) })
+    }
+
+    /// Its store path.
+    pub fn path(&self) -> StorePath {
+        self.dir.path()
+    }
+
+    /// Its modification time, seconds since 1970.
+    pub fn mtime(&self) -> io::Result<i64> {
+        Ok(rustix::fs::fstat(&self.file)?.st_mtime)
     }
 
     /// The open file.
@@ -49,9 +63,14 @@ impl<'a> NewFile<'a> {
         &self.file
     }
 
+    /// The open file, for a call on another thread.
+    pub fn share(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
     /// Appends to it.
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        (&*self.file).write_all(bytes)
     }
 
     /// The file to read it from its beginning. It lives on until this is closed.
@@ -67,11 +86,11 @@ impl<'a> NewFile<'a> {
 
     /// Gives the file its name. An error of kind `AlreadyExists` when there is one of that name.
     pub fn publish(&mut self, name: &FileName) -> io::Result<()> {
-        debug_assert_eq!(name.path(), self.path, "a file stays on its store path");
+        debug_assert_eq!(name.path(), self.dir.path(), "a file stays on its store path");
         match self.link(name) {
             // Directories are made at start; one that an operator removed comes back.
             Err(Errno::NOENT) => {
-                self.paths.make_dir(self.path, name.dir())?;
+                self.dir.make_dir(name.dir())?;
                 self.link(name)
             }
             done => done,
@@ -81,7 +100,7 @@ impl<'a> NewFile<'a> {
 
     /// Gives the file its name, in place of what has it.
     pub fn replace(&mut self, name: &FileName) -> io::Result<()> {
-        let data = self.paths.data(self.path);
+        let data = self.dir.data();
         let temp = match &self.temp {
             Some(temp) => temp.clone(),
             None => {
@@ -93,7 +112,7 @@ impl<'a> NewFile<'a> {
         };
         match rustix::fs::renameat(data, &temp, data, name.true_name()) {
             Err(Errno::NOENT) => {
-                self.paths.make_dir(self.path, name.dir())?;
+                self.dir.make_dir(name.dir())?;
                 rustix::fs::renameat(data, &temp, data, name.true_name())?;
             }
             done => done?,
@@ -103,7 +122,7 @@ impl<'a> NewFile<'a> {
     }
 
     fn link(&mut self, name: &FileName) -> Result<(), Errno> {
-        let data = self.paths.data(self.path);
+        let data = self.dir.data();
         let Some(temp) = &self.temp else { return link_unnamed(&self.file, data, name.true_name()) };
         match rustix::fs::renameat_with(data, temp, data, name.true_name(), RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS) => {
@@ -118,10 +137,10 @@ impl<'a> NewFile<'a> {
     }
 }
 
-impl Drop for NewFile<'_> {
+impl Drop for NewFile {
     fn drop(&mut self) {
         if let Some(temp) = &self.temp {
-            let _ = rustix::fs::unlinkat(self.paths.data(self.path), temp, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(self.dir.data(), temp, AtFlags::empty());
         }
     }
 }
@@ -144,12 +163,12 @@ mod tests {
 
     use super::*;
 
-    type Make = for<'a> fn(&'a StorePaths, StorePath) -> io::Result<NewFile<'a>>;
+    type Make = fn(&StorePaths, StorePath) -> io::Result<NewFile>;
 
     #[test]
     fn both_ways_publish_whole_files_only() {
         let makes: [Make; 2] =
-            [|paths, path| NewFile::create(paths, path), |paths, path| NewFile::named(paths, path)];
+            [|paths, path| NewFile::create(paths, path), |paths, path| NewFile::named(paths.dir(path))];
         for make in makes {
             let dir = tempfile::tempdir().unwrap();
             let conf = StorePathConf { path: dir.path().display().to_string(), readonly: false };

@@ -1,15 +1,18 @@
 //! The store paths of this storage: folders, free space, choice for a new file.
 
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use fdfs_core::fileid::StorePath;
 use fdfs_core::settings::{Reserve, StorePathConf};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+
+use super::dir::{Claim, Dir, Threads};
+use super::health::Condition;
+use super::watch::Watch;
 
 /// Hidden folder below `data` for files that wait for their name; emptied at start.
 pub(super) const TEMP_DIR: &str = ".fdfs.tmp";
@@ -32,34 +35,33 @@ pub enum Choose {
     MostFree,
 }
 
-struct One {
-    base: PathBuf,
-    data: OwnedFd,
-    readonly: bool,
-    total_mib: AtomicU64,
-    free_mib: AtomicU64,
-    /// Its directories were made by this start.
-    fresh: bool,
-}
-
 /// All store paths.
 pub struct StorePaths {
-    all: Vec<One>,
+    all: Vec<Arc<Dir>>,
     next: AtomicUsize,
+    pub(super) watch: Arc<Watch>,
 }
 
 impl StorePaths {
-    /// Opens the store paths: makes what is missing, removes what a killed process left, measures the space.
+    /// As [`StorePaths::with_threads`], with one thread of each kind per path.
     pub fn open(confs: &[StorePathConf], subdirs: u16) -> io::Result<Self> {
+        Self::with_threads(confs, subdirs, Threads { read: 1, write: 1 })
+    }
+
+    /// Opens the store paths: makes what is missing, removes what a killed process left, measures the space. From
+    /// now on the disks are watched.
+    pub fn with_threads(confs: &[StorePathConf], subdirs: u16, threads: Threads) -> io::Result<Self> {
         let mut all = Vec::new();
-        for conf in confs {
+        for (index, conf) in confs.iter().enumerate() {
             let named =
                 |error: io::Error| io::Error::new(error.kind(), format!("store path {}: {error}", conf.path));
-            all.push(open_one(conf, subdirs).map_err(named)?);
+            let index = u8::try_from(index).ok().and_then(|index| StorePath::new(index, confs.len()));
+            let path = index.ok_or_else(|| named(Errno::INVAL.into()))?;
+            all.push(Arc::new(Dir::open(path, conf, subdirs, threads).map_err(named)?));
         }
-        let paths = Self { all, next: AtomicUsize::new(0) };
-        paths.measure()?;
-        Ok(paths)
+        let watch = Watch::new();
+        watch.start(&all, subdirs)?;
+        Ok(Self { all, next: AtomicUsize::new(0), watch })
     }
 
     /// Number of store paths.
@@ -67,19 +69,40 @@ impl StorePaths {
         self.all.len()
     }
 
+    /// One of them.
+    pub fn dir(&self, path: StorePath) -> &Arc<Dir> {
+        &self.all[path.index()]
+    }
+
     /// The folder that holds `data`.
     pub fn base(&self, path: StorePath) -> &Path {
-        &self.all[path.index()].base
+        self.dir(path).base()
     }
 
     /// The open `data` folder.
     pub fn data(&self, path: StorePath) -> BorrowedFd<'_> {
-        self.all[path.index()].data.as_fd()
+        self.dir(path).data()
     }
 
     /// Whether this start made the directories.
     pub fn is_fresh(&self, path: StorePath) -> bool {
-        self.all[path.index()].fresh
+        self.dir(path).is_fresh()
+    }
+
+    /// Follows the number of changes in the condition of the disks.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.watch.changes.subscribe()
+    }
+
+    /// What is known of a path's disk.
+    pub fn condition(&self, path: StorePath) -> Condition {
+        self.dir(path).health.condition()
+    }
+
+    /// Switches new files on a path off or on.
+    pub fn set_readonly(&self, path: StorePath, readonly: bool) {
+        self.dir(path).set_readonly(readonly);
+        self.watch.changes.send_modify(|n| *n += 1);
     }
 
     /// All indexes.
@@ -89,122 +112,63 @@ impl StorePaths {
     }
 
     /// Makes one pair of directories.
-    pub fn make_dir(&self, path: StorePath, (high, low): (u8, u8)) -> io::Result<()> {
-        let data = self.data(path);
-        mkdir(data, &format!("{high:02X}"))?;
-        mkdir(data, &format!("{high:02X}/{low:02X}"))
+    pub fn make_dir(&self, path: StorePath, pair: (u8, u8)) -> io::Result<()> {
+        self.dir(path).make_dir(pair)
     }
 
-    /// Asks the file systems for their space and keeps it for the choice of a path.
+    /// Asks the file systems for their space and keeps it for the choice of a path. Blocks; otherwise done once a
+    /// second by the watch.
     pub fn measure(&self) -> io::Result<Vec<Space>> {
-        self.all
-            .iter()
-            .map(|one| {
-                let stat = rustix::fs::fstatvfs(&one.data)?;
-                let mib = |blocks: u64| blocks.saturating_mul(stat.f_frsize) >> 20;
-                let space = Space { total_mib: mib(stat.f_blocks), free_mib: mib(stat.f_bavail) };
-                one.total_mib.store(space.total_mib, Relaxed);
-                one.free_mib.store(space.free_mib, Relaxed);
-                Ok(space)
-            })
-            .collect()
+        self.all.iter().map(|dir| dir.measure()).collect()
     }
 
     /// Space when last measured.
     pub fn space(&self, path: StorePath) -> Space {
-        let one = &self.all[path.index()];
-        Space { total_mib: one.total_mib.load(Relaxed), free_mib: one.free_mib.load(Relaxed) }
+        self.dir(path).space()
     }
 
-    /// A store path for a new file of `size` bytes; the one that was asked for unless it is read-only. `None` when
-    /// no path keeps its reserve (storage 10).
+    /// Space to tell the trackers: a path that takes no new files for the trouble it is in has none.
+    pub fn reported(&self, path: StorePath) -> Space {
+        let dir = self.dir(path);
+        let space = dir.space();
+        let free_mib = if dir.health.takes_files() { space.free_mib } else { 0 };
+        Space { free_mib, ..space }
+    }
+
+    /// A store path for a new file of `size` bytes: the one that was asked for unless it takes no new files. `None`
+    /// when no path keeps its reserve (storage 10). The bytes are promised as long as the claim lives.
     pub fn choose(
         &self,
         wanted: Option<StorePath>,
         choose: Choose,
         reserve: Reserve,
         size: u64,
-    ) -> Option<StorePath> {
-        let writable = |path: &StorePath| !self.all[path.index()].readonly;
-        let fits = |path: &StorePath| writable(path) && self.has_room(*path, reserve, size);
-        if let Some(path) = wanted.filter(writable) {
-            return Some(path).filter(fits);
-        }
-        if choose == Choose::MostFree {
-            return self.indexes().filter(fits).max_by_key(|path| self.space(*path).free_mib);
-        }
-        let start = self.next.load(Relaxed);
+    ) -> Option<Claim> {
         let count = self.count();
-        let found = (0..count)
-            .filter_map(|step| StorePath::new(u8::try_from((start + step) % count).ok()?, count))
-            .find(fits)?;
-        self.next.store((found.index() + 1) % count, Relaxed);
+        let fits = |dir: &&Arc<Dir>| dir.takes_files() && dir.has_room(reserve, size, count);
+        let found = match wanted.map(|path| self.dir(path)).filter(|dir| dir.takes_files()) {
+            Some(dir) => Some(dir).filter(fits),
+            None if choose == Choose::MostFree => {
+                self.all.iter().filter(fits).max_by_key(|dir| (dir.health.is_good(), dir.left_mib()))
+            }
+            None => self.in_turn(fits),
+        };
+        found.map(|dir| Claim::new(dir, size))
+    }
+
+    /// The next one that fits, quick disks before slow ones.
+    fn in_turn(&self, fits: impl Fn(&&Arc<Dir>) -> bool) -> Option<&Arc<Dir>> {
+        let (start, count) = (self.next.load(Relaxed), self.count());
+        let turn = || (0..count).map(|step| &self.all[(start + step) % count]);
+        let quick = turn().filter(|dir| dir.health.is_good()).find(&fits);
+        let found = quick.or_else(|| turn().find(&fits))?;
+        self.next.store((found.path().index() + 1) % count, Relaxed);
         Some(found)
     }
-
-    /// Whether a file of `size` bytes leaves the reserve free.
-    pub fn has_room(&self, path: StorePath, reserve: Reserve, size: u64) -> bool {
-        let space = self.space(path);
-        let free_mib = space.free_mib.saturating_sub(size >> 20);
-        match reserve {
-            Reserve::Bytes(bytes) => free_mib > (bytes >> 20) / self.count() as u64,
-            Reserve::Percent(percent) => {
-                space.total_mib > 0 && free_mib as f64 / space.total_mib as f64 > percent / 100.0
-            }
-        }
-    }
 }
 
-fn open_one(conf: &StorePathConf, subdirs: u16) -> io::Result<One> {
-    let base = PathBuf::from(&conf.path);
-    let path = base.join("data");
-    // The store path itself must be there: a disk that is not mounted must not fill the one below it.
-    match fs::create_dir(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+impl Drop for StorePaths {
+    fn drop(&mut self) {
+        self.watch.stop();
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let data = rustix::fs::open(&path, flags, Mode::empty())?;
-    let fresh = make_dirs(data.as_fd(), subdirs)?;
-    clean(&path.join(TEMP_DIR))?;
-    Ok(One {
-        base,
-        data,
-        readonly: conf.readonly,
-        total_mib: AtomicU64::new(0),
-        free_mib: AtomicU64::new(0),
-        fresh,
-    })
-}
-
-/// Makes all directories unless the first and the last are there.
-fn make_dirs(data: BorrowedFd<'_>, subdirs: u16) -> io::Result<bool> {
-    let last = subdirs.saturating_sub(1);
-    let there = |name: String| rustix::fs::statat(data, name, rustix::fs::AtFlags::empty()).is_ok();
-    if there("00/00".into()) && there(format!("{last:02X}/{last:02X}")) {
-        return Ok(false);
-    }
-    for high in 0..subdirs {
-        mkdir(data, &format!("{high:02X}"))?;
-        for low in 0..subdirs {
-            mkdir(data, &format!("{high:02X}/{low:02X}"))?;
-        }
-    }
-    Ok(true)
-}
-
-fn mkdir(data: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    match rustix::fs::mkdirat(data, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Removes what was being written when the last process was killed.
-fn clean(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    for entry in fs::read_dir(dir)? {
-        fs::remove_file(entry?.path())?;
-    }
-    Ok(())
 }

@@ -72,6 +72,8 @@ struct Session<'a> {
     tracker: Peer,
     beat_at: Instant,
     disk_at: Instant,
+    /// Changes in the condition of the disks, which the trackers learn at once.
+    disks: tokio::sync::watch::Receiver<u64>,
     sent: Option<StatBlock>,
     synced: u64,
     rejoin: bool,
@@ -88,6 +90,7 @@ impl<'a> Session<'a> {
             tracker,
             beat_at: now,
             disk_at: now,
+            disks: storage.paths.changes(),
             sent: None,
             synced: 0,
             rejoin: false,
@@ -100,6 +103,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             () = tokio::time::sleep_until(soon) => {}
             // A change of the group is news that this tracker may have more of.
+            _ = self.disks.changed() => self.disk_at = Instant::now(),
             _ = changes.changed() => self.beat_at = self.beat_at.min(Instant::now() + SOON),
         }
         self.correct().await?;
@@ -181,18 +185,13 @@ impl<'a> Session<'a> {
     }
 
     async fn disk(&mut self) -> Result<(), CallError> {
-        match self.storage.paths.measure() {
-            // A path that cannot be measured keeps what it had.
-            Err(error) => tracing::error!("free space: {error}"),
-            Ok(spaces) => tracing::debug!(?spaces, "free space"),
-        }
         let number = |n: u64| I64::new(i64::try_from(n).unwrap_or(i64::MAX));
         let body: Vec<u8> = self
             .storage
             .paths
             .indexes()
             .flat_map(|path| {
-                let space = self.storage.paths.space(path);
+                let space = self.storage.paths.reported(path);
                 let usage = PathUsage { total_mb: number(space.total_mib), free_mb: number(space.free_mib) };
                 usage.as_bytes().to_vec()
             })

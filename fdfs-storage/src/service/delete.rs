@@ -11,7 +11,7 @@ use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
 use super::{Answer, Body, Refused};
-use crate::disk;
+use crate::disk::{self, Use};
 use crate::storage::{Storage, now};
 
 /// Removes a file or link, its metadata, and for a slave that is a link the content it points to.
@@ -19,28 +19,41 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     let request = body.whole(conn, &head).await?;
     let request = GroupAndName::parse(&request)?;
     let name = storage.name(request.group, request.name)?;
-    let found = disk::lstat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;
+    let (link, done) =
+        storage.on_path(name.path(), Use::Write, move |storage| Ok(all(storage, &name))).await?;
+    storage.durable.commit(name.path()).await.map_err(|error| Refused::io("delete", name, &error))?;
+    if let Some(link) = link {
+        storage.stat.count(if link { stat::DELETE_LINK } else { stat::DELETE }, done.is_ok());
+    }
+    done?;
+    conn.reply_status(Status::OK);
+    Ok(())
+}
+
+/// Removes the file and what belongs to it; whether it is a link, when there was something to remove.
+fn all(storage: &Storage, name: &FileName) -> (Option<bool>, Result<(), Refused>) {
+    let found = match disk::lstat(&storage.paths, name) {
+        Ok(found) => found,
+        Err(error) => return (None, Err(Refused::io("stat", name, &error))),
+    };
     let link = disk::is_link(&found);
     if !link && !disk::is_file(&found) {
-        return Err(Refused::invalid(format!("{name} is no regular file")));
+        return (None, Err(Refused::invalid(format!("{name} is no regular file"))));
     }
     let metadata = name.metadata();
     let done = (|| {
         // A client that sets metadata at this moment finds the file gone, or has them removed here.
         let _alone = metadata.as_ref().map(|metadata| storage.lock_name(metadata));
         if link && name.is_slave() {
-            remove_target(storage, &name)?;
+            remove_target(storage, name)?;
         }
-        remove(storage, &name)?;
+        remove(storage, name)?;
         match &metadata {
             Some(metadata) if disk::lstat(&storage.paths, metadata).is_ok() => remove(storage, metadata),
             _ => Ok(()),
         }
     })();
-    storage.stat.count(if link { stat::DELETE_LINK } else { stat::DELETE }, done.is_ok());
-    done?;
-    conn.reply_status(Status::OK);
-    Ok(())
+    (Some(link), done)
 }
 
 /// Record first: a record whose file is still there is stepped over by replication.

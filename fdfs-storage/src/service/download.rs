@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fdfs_core::wire::list::stat;
 use fdfs_core::wire::storage::Download;
 use fdfs_core::wire::{Header, Status};
-use fdfs_net::Conn;
+use fdfs_net::{Conn, SLICE};
 
 use super::{Answer, Body, Refused};
 use crate::disk;
@@ -23,9 +23,9 @@ pub(super) async fn download(
     let request = body.whole(conn, &head).await?;
     let request = Download::parse(&request)?;
     let name = storage.name(request.file.group, request.file.name)?;
-    let opened = disk::open(&storage.paths, &name);
+    let opened = storage.paths.open_file(&name).await;
     storage.stat.count(stat::FILE_OPEN, opened.is_ok());
-    let file = opened.map_err(|error| Refused::io("open", name, &error))?;
+    let file = Arc::new(opened.map_err(|error| Refused::io("open", name, &error))?);
     let meta = rustix::fs::fstat(&file).map_err(|error| Refused::io("stat", name, &error.into()))?;
     if !disk::is_file(&meta) {
         return Err(Refused::new(Status::ISDIR, format!("{name} is no regular file")));
@@ -34,8 +34,12 @@ pub(super) async fn download(
         .checked_sub(request.offset)
         .ok_or_else(|| Refused::invalid(format!("offset {} is behind the end of {name}", request.offset)))?;
     let len = if request.count == 0 { rest } else { rest.min(request.count) };
+    let ready = |at, len| storage.paths.warm(name.path(), &file, at, len);
+    // What cannot be read is found before the length is promised.
+    let first = ready(request.offset, len.min(SLICE)).await;
+    first.map_err(|error| Refused::io("read", name, &error))?;
     conn.reply_head(len);
-    let sent = conn.send_file(file.as_fd(), request.offset, len).await;
+    let sent = conn.send_file_with(file.as_fd(), request.offset, len, ready).await;
     storage.stat.count(stat::FILE_READ, sent.is_ok());
     storage.stat.count(stat::DOWNLOAD, sent.is_ok());
     storage.stat.count_bytes(stat::DOWNLOAD_BYTES, len, sent.is_ok());

@@ -9,7 +9,7 @@ use fdfs_core::wire::{AddrWidth, Header, Status, Text};
 use fdfs_net::Conn;
 
 use super::{Answer, Body, Buffer, Refused};
-use crate::disk;
+use crate::disk::{self, Dir, Use};
 use crate::storage::Storage;
 
 /// Bytes read between two turns of other connections.
@@ -22,8 +22,11 @@ pub(super) async fn query(storage: &Arc<Storage>, conn: &mut Conn, head: Header,
         return Err(Refused::invalid("a name shorter than 37 bytes carries no information"));
     }
     let name = storage.name(request.group, request.name)?;
-    let own = disk::lstat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;
-    let content = disk::stat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;
+    let work = move |storage: &Arc<Storage>| {
+        Ok(disk::lstat(&storage.paths, &name).and_then(|own| Ok((own, disk::stat(&storage.paths, &name)?))))
+    };
+    let found = storage.on_path(name.path(), Use::Read, work).await?;
+    let (own, content) = found.map_err(|error| Refused::io("stat", name, &error))?;
     if !disk::is_file(&content) {
         return Err(Refused::new(Status::NOENT, format!("{name} is no regular file")));
     }
@@ -48,24 +51,33 @@ pub(super) async fn query(storage: &Arc<Storage>, conn: &mut Conn, head: Header,
     Ok(())
 }
 
-/// The crc of a file whose name does not carry it.
-async fn crc_of(storage: &Storage, name: &FileName) -> Result<u32, Refused> {
+/// The crc of a file whose name does not carry it, read piece by piece between the turns of other connections.
+async fn crc_of(storage: &Arc<Storage>, name: &FileName) -> Result<u32, Refused> {
     let failed = |error: io::Error| Refused::io("read", name, &error);
-    let mut file = std::fs::File::from(disk::open(&storage.paths, name).map_err(failed)?);
-    let mut crc = crc32fast::Hasher::new();
-    let mut buffer = Buffer::get(storage.settings.buffer());
-    let mut turn = 0;
+    let opened = storage.paths.open_file(name).await.map_err(failed)?;
+    let mut state = (std::fs::File::from(opened), crc32fast::Hasher::new());
     loop {
-        let got = file.read(&mut buffer.bytes).map_err(failed)?;
-        if got == 0 {
+        let size = storage.settings.buffer();
+        let work = move |_: &Arc<Dir>| {
+            let (mut file, mut crc) = state;
+            let mut buffer = Buffer::get(size);
+            let mut turn = 0;
+            while turn < TURN {
+                let got = file.read(&mut buffer.bytes)?;
+                if got == 0 {
+                    return Ok((file, crc, true));
+                }
+                crc.update(&buffer.bytes[..got]);
+                turn += got as u64;
+            }
+            Ok((file, crc, false))
+        };
+        let (file, crc, end) = storage.paths.run(name.path(), Use::Read, work).await.map_err(failed)?;
+        if end {
             return Ok(crc.finalize());
         }
-        crc.update(&buffer.bytes[..got]);
-        turn += got as u64;
-        if turn >= TURN {
-            turn = 0;
-            tokio::task::yield_now().await;
-        }
+        state = (file, crc);
+        tokio::task::yield_now().await;
     }
 }
 

@@ -12,16 +12,19 @@ use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
 use super::{Answer, Body, Refused, delete};
-use crate::disk::{self, NewFile};
+use crate::disk::{self, NewFile, Use};
 use crate::storage::{Storage, now};
 
 pub(super) async fn set(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
     let request = body.whole(conn, &head).await?;
     let request = SetMetadata::parse(&request)?;
     let name = storage.name(request.file.group, request.file.name)?;
-    let done = change(storage, &name, request.mode, Metadata::parse(request.text));
+    let (mode, new) = (request.mode, Metadata::parse(request.text));
+    let work = move |storage: &Arc<Storage>| Ok(change(storage, &name, mode, new));
+    let done = storage.on_path(name.path(), Use::Write, work).await?;
     storage.stat.count(stat::SET_META, done.is_ok());
     done?;
+    storage.durable.commit(name.path()).await.map_err(|error| Refused::io("write", name, &error))?;
     conn.reply_status(Status::OK);
     Ok(())
 }
@@ -51,6 +54,10 @@ fn change(storage: &Storage, name: &FileName, mode: MetaMode, new: Metadata) -> 
     let failed = |error: io::Error| Refused::io("write", file, &error);
     let mut temp = NewFile::create(&storage.paths, file.path()).map_err(failed)?;
     temp.write_all(&all.encode()).map_err(failed)?;
+    if storage.durable.waits() {
+        // Its content is on the disk before the name changes hands.
+        temp.file().sync_data().map_err(failed)?;
+    }
     let pending = storage.log(now(), op, &file).map_err(failed)?;
     temp.replace(&file).map_err(failed)?;
     pending.settle();
@@ -61,10 +68,13 @@ pub(super) async fn get(storage: &Arc<Storage>, conn: &mut Conn, head: Header, b
     let request = body.whole(conn, &head).await?;
     let request = GroupAndName::parse(&request)?;
     let name = storage.name(request.group, request.name)?;
-    let done = metadata_of(&name).and_then(|file| {
-        disk::stat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;
-        read(storage, &file)
-    });
+    let work = move |storage: &Arc<Storage>| {
+        Ok(metadata_of(&name).and_then(|file| {
+            disk::stat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;
+            read(storage, &file)
+        }))
+    };
+    let done = storage.on_path(name.path(), Use::Read, work).await?;
     storage.stat.count(stat::GET_META, done.is_ok());
     conn.reply(&done?);
     Ok(())

@@ -10,11 +10,12 @@ mod upload;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fdfs_core::fileid::FileName;
+use fdfs_core::fileid::{FileName, StorePath};
 use fdfs_core::ident::{GroupName, StorageId};
 use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::{Conn, ConnError, Flow, Service};
 
+use crate::disk::Use;
 use crate::storage::Storage;
 use crate::sync;
 pub use refuse::Refused;
@@ -117,6 +118,18 @@ impl Body {
 }
 
 impl Storage {
+    /// Runs disk work on a path where its disk allows, see [`crate::disk::StorePaths::run`].
+    pub async fn on_path<T: Send + 'static>(
+        self: &Arc<Self>,
+        path: StorePath,
+        usage: Use,
+        work: impl FnOnce(&Arc<Self>) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let storage = Arc::clone(self);
+        let done = self.paths.run(path, usage, move |_| work(&storage)).await;
+        done.map_err(|error| Refused::io("work on", self.paths.base(path).display(), &error))
+    }
+
     /// A name of this group that came from outside.
     pub fn name(&self, group: GroupName, name: &[u8]) -> Result<FileName, Refused> {
         if group != self.identity.group {

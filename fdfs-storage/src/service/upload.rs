@@ -1,11 +1,10 @@
 //! Upload (11), upload of an appender (23) and of a slave (21).
 
 use std::cell::RefCell;
-use std::io;
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::BufMut;
-use fdfs_core::binlog::Op;
 use fdfs_core::fileid::{Blob, FileName, Kind, StorePath, slave_name};
 use fdfs_core::ident::Extension;
 use fdfs_core::wire::list::stat;
@@ -14,55 +13,45 @@ use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::Conn;
 
 use super::{Answer, Body, Refused};
-use crate::disk::{self, Choose, NewFile};
+use crate::disk::{self, Choose, Claim, Dir, NewFile, Use};
+use crate::publish::{Naming, publish};
 use crate::storage::Storage;
-
-/// Names that are tried when one exists already.
-const TRIES: usize = 10;
 
 pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
     let total = body.left;
     let fixed = body.take(conn, Upload::HEAD).await?;
     let request = Upload::parse(&fixed, total)?;
     let kind = if head.cmd == cmd::UPLOAD_APPENDER_FILE { Kind::Appender } else { Kind::Normal };
-    let path = choose_path(storage, request.path, request.size)?;
-    let mut file = new_file(storage, path)?;
-    let received = receive(storage, conn, body, &mut file).await;
+    let (mut claim, mut file) = place(storage, request.path, request.size).await?;
+    let received = receive(storage, conn, body, &mut file, Some(&mut claim)).await;
     storage.stat.count(stat::FILE_WRITE, received.is_ok());
-    let done =
-        received.and_then(|crc| finish(storage, path, &mut file, kind, request.size, crc, request.ext));
+    let done = match received {
+        Ok(crc) => finish(storage, file, kind, request.size, crc, request.ext).await,
+        Err(refused) => Err(refused),
+    };
     storage.stat.count(stat::UPLOAD, done.is_ok());
     storage.stat.count_bytes(stat::UPLOAD_BYTES, request.size - body.left.min(request.size), done.is_ok());
     reply_name(storage, conn, &done?);
     Ok(())
 }
 
-/// Names the file: record first, then the name, then the answer.
-fn finish(
-    storage: &Storage,
-    path: StorePath,
-    file: &mut NewFile<'_>,
+async fn finish(
+    storage: &Arc<Storage>,
+    file: NewFile,
     kind: Kind,
     size: u64,
     crc: u32,
     ext: Extension,
 ) -> Result<FileName, Refused> {
-    let failed = |doing: &'static str| move |error: io::Error| Refused::io(doing, "a new file", &error);
-    let mtime = rustix::fs::fstat(file.file()).map_err(io::Error::from).map_err(failed("stat"))?.st_mtime;
-    let timestamp = u32::try_from(mtime).unwrap_or(u32::MAX);
-    for _ in 0..TRIES {
+    let path = file.path();
+    let name = move |storage: &Storage, mtime| {
+        let timestamp = u32::try_from(mtime).unwrap_or(u32::MAX);
         let blob = Blob::new(storage.identity.source, timestamp, kind, size, crc, fastrand::u32(..));
         let dir = storage.next_dir(&fdfs_core::fileid::encode27(&blob.encode()));
-        let name = FileName::generate(path, dir, &blob, ext, fastrand::u32(..));
-        let pending = storage.log(mtime, Op::Create, &name).map_err(failed("log"))?;
-        match file.publish(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            done => done.map_err(failed("publish"))?,
-        }
-        pending.settle();
-        return Ok(name);
-    }
-    Err(Refused::new(Status::EXIST, "no free name"))
+        FileName::generate(path, dir, &blob, ext, fastrand::u32(..))
+    };
+    let done = publish(storage, file, Naming::Made(name)).await;
+    done.map_err(|error| Refused::io("publish", "a new file", &error))
 }
 
 pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, body: &mut Body) -> Answer {
@@ -83,13 +72,13 @@ pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, bo
     if disk::lstat(&storage.paths, &name).is_ok() {
         return Err(Refused::new(Status::EXIST, format!("{name} exists")));
     }
-    let path = choose_path(storage, Some(master.path().byte()), size)?;
-    if path != master.path() {
+    let mut claim = choose_path(storage, Some(master.path().byte()), size)?;
+    if claim.path() != master.path() {
         return Err(Refused::new(Status::NOSPC, "the store path of the master takes no new files"));
     }
-    let mut file = new_file(storage, path)?;
-    let done = match receive(storage, conn, body, &mut file).await {
-        Ok(_) => finish_slave(storage, &name, &mut file),
+    let mut file = new_file(storage, claim.path()).await?;
+    let done = match receive(storage, conn, body, &mut file, Some(&mut claim)).await {
+        Ok(_) => finish_slave(storage, name, file).await,
         Err(refused) => Err(refused),
     };
     storage.stat.count(stat::FILE_WRITE, done.is_ok());
@@ -100,13 +89,10 @@ pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, bo
     Ok(())
 }
 
-fn finish_slave(storage: &Storage, name: &FileName, file: &mut NewFile<'_>) -> Result<(), Refused> {
-    let failed = |error: io::Error| Refused::io("publish", name, &error);
-    let mtime = rustix::fs::fstat(file.file()).map_err(io::Error::from).map_err(failed)?.st_mtime;
-    let pending = storage.log(mtime, Op::Create, name).map_err(failed)?;
-    file.publish(name).map_err(failed)?;
-    pending.settle();
-    Ok(())
+async fn finish_slave(storage: &Arc<Storage>, name: FileName, file: NewFile) -> Result<(), Refused> {
+    let naming = Naming::<fn(&Storage, i64) -> FileName>::Exactly(name);
+    let done = publish(storage, file, naming).await;
+    done.map(drop).map_err(|error| Refused::io("publish", name, &error))
 }
 
 /// Master length and content size of a slave upload.
@@ -125,7 +111,7 @@ fn lengths(fixed: &[u8], total: u64, head: u64) -> Result<(usize, u64), Refused>
     Ok((master, size))
 }
 
-fn choose_path(storage: &Storage, wanted: Option<u8>, size: u64) -> Result<StorePath, Refused> {
+fn choose_path(storage: &Storage, wanted: Option<u8>, size: u64) -> Result<Claim, Refused> {
     let wanted = match wanted {
         None => None,
         Some(index) => Some(
@@ -141,18 +127,32 @@ fn choose_path(storage: &Storage, wanted: Option<u8>, size: u64) -> Result<Store
         .ok_or_else(|| Refused::new(Status::NOSPC, "no store path with room above its reserve"))
 }
 
-fn new_file(storage: &Storage, path: StorePath) -> Result<NewFile<'_>, Refused> {
-    let file = NewFile::create(&storage.paths, path);
+/// A store path and a file there. A path whose disk turns out to be in trouble is replaced by another one.
+async fn place(storage: &Arc<Storage>, wanted: Option<u8>, size: u64) -> Result<(Claim, NewFile), Refused> {
+    let mut left = storage.paths.count();
+    loop {
+        let claim = choose_path(storage, wanted, size)?;
+        left -= 1;
+        match new_file(storage, claim.path()).await {
+            Err(_) if left > 0 && !storage.paths.dir(claim.path()).takes_files() => {}
+            done => return Ok((claim, done?)),
+        }
+    }
+}
+
+async fn new_file(storage: &Arc<Storage>, path: StorePath) -> Result<NewFile, Refused> {
+    let file = storage.paths.run(path, Use::Write, NewFile::create_in).await;
     storage.stat.count(stat::FILE_OPEN, file.is_ok());
     file.map_err(|error| Refused::io("create", storage.paths.base(path).display(), &error))
 }
 
 /// The rest of the body into the file; its crc.
 pub(crate) async fn receive(
-    storage: &Storage,
+    storage: &Arc<Storage>,
     conn: &mut Conn,
     body: &mut Body,
-    file: &mut NewFile<'_>,
+    file: &mut NewFile,
+    mut claim: Option<&mut Claim>,
 ) -> Result<u32, Refused> {
     let mut crc = crc32fast::Hasher::new();
     let mut buffer = Buffer::get(storage.settings.buffer());
@@ -162,11 +162,26 @@ pub(crate) async fn receive(
         while body.left > 0 && filled < buffer.bytes.len() {
             filled += body.read(conn, &mut buffer.bytes[filled..]).await?;
         }
-        let piece = &buffer.bytes[..filled];
-        crc.update(piece);
-        file.write_all(piece).map_err(|error| Refused::io("write", "a new file", &error))?;
+        crc.update(&buffer.bytes[..filled]);
+        buffer = write(storage, file, buffer, filled).await?;
+        if let Some(claim) = &mut claim {
+            claim.written(filled as u64);
+        }
     }
     Ok(crc.finalize())
+}
+
+/// Appends the first `filled` bytes of a buffer.
+async fn write(
+    storage: &Storage,
+    file: &mut NewFile,
+    buffer: Buffer,
+    filled: usize,
+) -> Result<Buffer, Refused> {
+    let to = file.share();
+    let work = move |_: &Arc<Dir>| (&*to).write_all(&buffer.bytes[..filled]).map(|()| buffer);
+    let done = storage.paths.run(file.path(), Use::Write, work).await;
+    done.map_err(|error| Refused::io("write", "a new file", &error))
 }
 
 fn reply_name(storage: &Storage, conn: &mut Conn, name: &FileName) {

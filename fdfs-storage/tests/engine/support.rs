@@ -80,7 +80,7 @@ impl Running {
             source: Source::Ip([10, 66, 0, 21].into()),
             up_time: 1,
         };
-        let data = dir.path().join("data");
+        let data = Path::new(&settings.base_path).join("data");
         std::fs::create_dir_all(&data).unwrap();
         let store = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path).unwrap();
         let binlog = Binlog::open(&data.join("sync")).unwrap();
@@ -89,7 +89,8 @@ impl Running {
         conf.workers = 2;
         conf.buff_size = settings.buffer();
         let stat = Stat::new(&[0; 42]);
-        let storage = Storage::new(settings, identity, params, store, binlog, stat, Dist::default(), init);
+        let storage =
+            Storage::new(settings, identity, params, store, binlog, stat, Dist::default(), init).unwrap();
         let bound = Server::bind(conf).unwrap();
         let addr = bound.local_addrs()[0];
         let stop = CancellationToken::new();

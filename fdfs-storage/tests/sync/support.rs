@@ -77,7 +77,8 @@ impl Member {
         conf.workers = 2;
         conf.buff_size = settings.buffer();
         let stat = Stat::new(&[0; 42]);
-        let storage = Storage::new(settings, identity, params, store, binlog, stat, Dist::default(), init);
+        let storage =
+            Storage::new(settings, identity, params, store, binlog, stat, Dist::default(), init).unwrap();
         let bound = Server::bind(conf).unwrap();
         let addr = bound.local_addrs()[0];
         let stop = CancellationToken::new();

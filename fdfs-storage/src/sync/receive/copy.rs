@@ -11,7 +11,7 @@ use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::Conn;
 
 use super::{is_deleted, log, note};
-use crate::disk::{self, NewFile};
+use crate::disk::{self, NewFile, Use};
 use crate::service::{Answer, Body, Refused, Session, receive_content};
 use crate::storage::Storage;
 
@@ -70,10 +70,29 @@ async fn write(
 ) -> Result<Status, Refused> {
     let failed = |error: io::Error| Refused::io("write the copy of", name, &error);
     let timestamp = i64::from(request.timestamp);
-    let mut file = NewFile::create(&storage.paths, name.path()).map_err(failed)?;
-    let crc = receive_content(storage, conn, body, &mut file).await?;
+    let path = name.path();
+    let mut file = storage.paths.run(path, Use::Write, NewFile::create_in).await.map_err(failed)?;
+    let crc = receive_content(storage, conn, body, &mut file, None).await?;
     storage.stat.count(stat::FILE_WRITE, true);
     verify(name, op, request.size, crc)?;
+    storage.durable.content(path).await.map_err(failed)?;
+    let copied = *name;
+    let work = move |storage: &Arc<Storage>| Ok(show(storage, file, &copied, timestamp, op, offer));
+    let status = storage.on_path(path, Use::Write, work).await??;
+    storage.durable.commit(path).await.map_err(failed)?;
+    Ok(status)
+}
+
+/// Logs a copy and gives it its name.
+fn show(
+    storage: &Storage,
+    mut file: NewFile,
+    name: &FileName,
+    timestamp: i64,
+    op: Op,
+    offer: bool,
+) -> Result<Status, Refused> {
+    let failed = |error: io::Error| Refused::io("write the copy of", name, &error);
     file.set_mtime(timestamp).map_err(failed)?;
     // A delete that arrives at this moment comes before or after this.
     let _alone = storage.lock_name(name);

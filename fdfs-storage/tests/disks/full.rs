@@ -1,0 +1,76 @@
+//! A full store path.
+
+use std::io::Write;
+
+use crate::bodies;
+use crate::mount::Ext4;
+use crate::support::{Running, name_of, request, until};
+
+const MIB: usize = 1 << 20;
+
+/// A storage with a file system of 64 MiB as path 0 and ordinary space as path 1.
+fn small_and_large() -> (Running, Ext4) {
+    let small = Ext4::new(64);
+    let dir = tempfile::tempdir().unwrap();
+    let large = dir.path().join("large");
+    std::fs::create_dir(&large).unwrap();
+    (Running::on(dir, vec![small.at(), large], |_, _| {}), small)
+}
+
+#[test]
+fn a_full_path_is_passed_over_and_comes_back() {
+    let (running, small) = small_and_large();
+    let mut client = running.client();
+    let mut kept = Vec::new();
+    let status = loop {
+        assert!(kept.len() < 64, "64 MiB take no 64 files of 1 MiB");
+        match client.call(11, &bodies::upload(0, "bin", &[kept.len() as u8; MIB])) {
+            (0, body) => kept.push(name_of(&body)),
+            (status, _) => break status,
+        }
+    };
+    assert!(kept.len() > 40 && status == 28, "{} files, then {status}", kept.len());
+    let left = running.tree().len();
+    assert_eq!(left, kept.len(), "a file that did not fit left something");
+    // Who leaves the choice to the server does not notice.
+    for _ in 0..6 {
+        assert!(client.upload("bin", &[9; MIB]).starts_with("M01/"));
+    }
+    for (n, name) in kept.iter().enumerate() {
+        assert_eq!(client.download(name, 0, 4), (0, vec![n as u8; 4]));
+    }
+    for name in &kept[..20] {
+        assert_eq!(client.delete(name), 0);
+    }
+    until("the path takes files again", || client.call(11, &bodies::upload(0, "bin", &[1; MIB])).0 == 0);
+    drop((client, running));
+    drop(small);
+}
+
+#[test]
+fn announced_bytes_are_promised() {
+    let (running, small) = small_and_large();
+    let whole = request(11, &bodies::upload(0, "bin", &vec![1; 35 * MIB]));
+    let mut slow = running.client();
+    slow.0.write_all(&whole[..100]).unwrap();
+    // The first is under way when the second is announced; nothing of either is on the disk.
+    until("the second is refused", || {
+        let mut other = running.client();
+        let _ = other.0.write_all(&whole[..100]);
+        let space = running.storage.paths.space(running.storage.paths.indexes().next().unwrap());
+        assert!(space.free_mib > 35, "{space:?}");
+        other.0.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+        let mut status = [0; 10];
+        std::io::Read::read_exact(&mut other.0, &mut status).is_ok() && status[9] == 28
+    });
+    drop(slow);
+    until("the promise of a client that went away is free again", || {
+        let mut client = running.client();
+        // A refused client is not read to its end.
+        let _ = client.0.write_all(&whole);
+        let mut head = [0; 10];
+        std::io::Read::read_exact(&mut client.0, &mut head).is_ok() && head[9] == 0
+    });
+    drop(running);
+    drop(small);
+}

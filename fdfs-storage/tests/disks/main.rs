@@ -1,0 +1,15 @@
+//! Disks that are full, read-only, hanging, failing or without power, under a storage in this process.
+//!
+//! They need root, loop devices and FUSE, and fail with a clear message without them.
+#![allow(clippy::unwrap_used, dead_code)]
+
+#[path = "../engine/bodies.rs"]
+mod bodies;
+mod full;
+mod hanging;
+mod hanging_fs;
+mod mount;
+mod power;
+mod readonly;
+#[path = "../engine/support.rs"]
+mod support;
