@@ -3,4 +3,5 @@
 
 mod holes;
 mod operations;
+mod recorded;
 mod support;
