@@ -6,7 +6,8 @@
 //! - [`binlog`]: the replication log;
 //! - [`service`]: what clients and peers ask;
 //! - [`sync`]: replication, both ends;
-//! - [`link`]: the trackers.
+//! - [`link`]: the trackers;
+//! - [`scrub`]: finding and replacing damaged files.
 
 pub mod binlog;
 pub mod disk;
@@ -15,7 +16,9 @@ pub mod identity;
 pub mod link;
 mod members;
 mod publish;
+mod recovery;
 mod run;
+pub mod scrub;
 pub mod service;
 pub mod state;
 mod storage;

@@ -15,6 +15,8 @@ use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, listen_addrs, 
 use crate::binlog::Binlog;
 use crate::disk::{PathMark, StorePaths, Threads};
 use crate::link::{self, Bootstrap, Calls};
+use crate::recovery;
+use crate::scrub;
 use crate::service::StorageService;
 use crate::state::{self, InitFlag, Stat, read_saved};
 use crate::storage::{Storage, now};
@@ -180,13 +182,17 @@ fn serve(
     let calls = Calls::new(storage, &trackers);
     let links = {
         let calls = calls.clone();
-        spawn("cluster", storage, &stop, move |storage, stop| link::run(storage, calls, stop))?
+        spawn("cluster", storage, &stop, move |storage, stop| {
+            recovery::run(storage, &calls, stop)?;
+            link::run(storage, calls, stop)
+        })?
     };
     let senders = spawn("sync", storage, &stop, move |storage, stop| sync::run(storage, &calls, stop))?;
     let saver = spawn("state", storage, &stop, keep_stat)?;
+    let scrub = spawn("scrub", storage, &stop, scrub::run)?;
     let served = bound.run(Arc::new(StorageService(Arc::clone(storage))), stop.clone());
     stop.cancel();
-    for thread in [links, senders, saver] {
+    for thread in [links, senders, saver, scrub] {
         match thread.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("{error}"),

@@ -7,11 +7,34 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 
 /// CRC32 with an arithmetic shift of a signed register, as ids from before 5.12 carry it.
 pub fn crc32_legacy(bytes: &[u8]) -> u32 {
-    let register = bytes.iter().fold(-1_i32, |register, byte| {
-        let index = usize::from(register.to_le_bytes()[0] ^ byte);
-        TABLE.get(index).copied().unwrap_or_default().cast_signed() ^ (register >> 8)
-    });
-    !register.cast_unsigned()
+    let mut crc = Crc32Legacy::default();
+    crc.update(bytes);
+    crc.finish()
+}
+
+/// The same in pieces.
+#[derive(Debug, Clone, Copy)]
+pub struct Crc32Legacy(i32);
+
+impl Default for Crc32Legacy {
+    fn default() -> Self {
+        Self(-1)
+    }
+}
+
+impl Crc32Legacy {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |register, byte| {
+            let index = usize::from(register.to_le_bytes()[0] ^ byte);
+            TABLE.get(index).copied().unwrap_or_default().cast_signed() ^ (register >> 8)
+        });
+    }
+
+    /// The value of all bytes so far.
+    pub fn finish(self) -> u32 {
+        !self.0.cast_unsigned()
+    }
 }
 
 const TABLE: [u32; 256] = {

@@ -10,6 +10,6 @@ mod split;
 
 pub use self::base64::{decode27, encode27};
 pub use blob::{Blob, Kind, Source, TrunkSlot};
-pub use crc::{crc32, crc32_legacy};
+pub use crc::{Crc32Legacy, crc32, crc32_legacy};
 pub use name::{BadName, FileName, StorePath, slave_name};
 pub use split::split_id;

@@ -14,6 +14,7 @@ mod stream;
 mod synced;
 mod threads;
 
+pub(crate) use pace::Rate;
 pub(crate) use peer::{bind_addr, timeouts};
 pub use progress::{Lag, Peers};
 pub use receive::receive;

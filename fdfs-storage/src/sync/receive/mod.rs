@@ -44,6 +44,9 @@ pub async fn receive(
         cmd::SYNC_HELLO => own::hello(storage, session, conn, head, body).await,
         cmd::SYNC_TIME => own::time(storage, session, conn, head, body).await,
         cmd::SYNC_PROBE => own::probe(storage, conn, head, body).await,
+        cmd::FETCH_ONE_PATH_BINLOG => crate::recovery::serve(storage, conn, head, body).await,
+        cmd::REPAIR => crate::scrub::repair(storage, conn, head, body).await,
+        cmd::INVENTORY => crate::scrub::inventory(storage, conn, head, body).await,
         _ => Err(unknown(&head)),
     }
 }

@@ -1,0 +1,117 @@
+//! The scrub: all files, one after the other, at a limited rate.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fdfs_core::fileid::{FileName, StorePath};
+use fdfs_core::wire::Status;
+use fdfs_net::CancellationToken;
+
+use super::{Verdict, check, heal, quarantine};
+use crate::storage::Storage;
+use crate::sync::Rate;
+
+/// What a round found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub files: u64,
+    pub damaged: u64,
+    pub healed: u64,
+}
+
+/// Rounds until `stop`, if a rate is configured. Blocks.
+pub(crate) fn run(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
+    let bandwidth = storage.settings.scrub_bandwidth.0;
+    if bandwidth == 0 {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let pause = storage.settings.scrub_interval.duration().max(Duration::from_secs(1));
+    let wait = |time: Duration| {
+        runtime.block_on(async { tokio::time::timeout(time, stop.cancelled()).await.is_err() })
+    };
+    loop {
+        let began = Instant::now();
+        let mut rate = runtime.block_on(async { Rate::new(bandwidth) });
+        let mut found = Found::default();
+        for path in storage.paths.indexes() {
+            let mut pace = |bytes: u64| {
+                let time = runtime.block_on(async { rate.take(bytes) });
+                !stop.is_cancelled() && (time.is_zero() || wait(time))
+            };
+            let mut act = |name: &FileName| damaged(storage, &runtime, name);
+            round(storage, path, &mut pace, &mut act, &mut found);
+        }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        tracing::info!(?found, seconds = began.elapsed().as_secs(), "scrub: all files were read");
+        if !wait(pause) {
+            return Ok(());
+        }
+    }
+}
+
+/// All files of a store path.
+fn round(
+    storage: &Storage,
+    path: StorePath,
+    pace: &mut impl FnMut(u64) -> bool,
+    damaged: &mut impl FnMut(&FileName) -> bool,
+    found: &mut Found,
+) {
+    let count = storage.settings.subdir_count_per_path;
+    for dir in (0..count).flat_map(|high| (0..count).map(move |low| (high, low))) {
+        let at = storage.paths.base(path).join(format!("data/{:02X}/{:02X}", dir.0, dir.1));
+        let Ok(entries) = std::fs::read_dir(at) else { continue };
+        for entry in entries.flatten() {
+            let file = entry.file_name();
+            let logic = [
+                format!("M{:02X}/{:02X}/{:02X}/", path.byte(), dir.0, dir.1).as_bytes(),
+                file.as_encoded_bytes(),
+            ]
+            .concat();
+            let Ok(name) = FileName::parse(&logic, storage.paths.count()) else { continue };
+            // A small file costs more than its bytes.
+            if !pace(4096) {
+                return;
+            }
+            found.files += 1;
+            match check(storage, &name, &mut *pace) {
+                Ok(Verdict::Damaged) => {
+                    found.damaged += 1;
+                    found.healed += u64::from(damaged(&name));
+                }
+                Ok(_) => {}
+                // Deleted meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::error!(%name, %error, "scrub: cannot be read");
+                    found.damaged += 1;
+                    found.healed += u64::from(damaged(&name));
+                }
+            }
+        }
+    }
+}
+
+/// A damaged file is not served any more, whether a good copy is found or not.
+fn damaged(storage: &Arc<Storage>, runtime: &tokio::runtime::Runtime, name: &FileName) -> bool {
+    tracing::error!(%name, "scrub: the content is not what the name says: it is kept aside, and fetched again");
+    if let Err(error) = quarantine(storage, name) {
+        tracing::error!(%name, %error, "scrub: cannot be kept aside");
+        return false;
+    }
+    match runtime.block_on(heal(storage, name, None, false)) {
+        Ok(Status::OK | Status::EXIST) => true,
+        Ok(status) => {
+            tracing::error!(%name, "scrub: no other member has a good copy: {}", status.text());
+            false
+        }
+        Err(error) => {
+            tracing::error!(%name, %error, "scrub: the good copy cannot be fetched");
+            false
+        }
+    }
+}
