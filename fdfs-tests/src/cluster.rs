@@ -115,6 +115,23 @@ impl Cluster {
         )
     }
 
+    /// Another member of a group, not started.
+    pub fn add_member(&mut self, group: &str) -> usize {
+        let index = self.members.len();
+        let host = u8::try_from(21 + index).unwrap();
+        let base = self.dir.path().join(format!("storage-{host}"));
+        std::fs::create_dir_all(&base).unwrap();
+        self.members.push(Member {
+            group: group.to_owned(),
+            addr: self.addr(host, 23000),
+            base,
+            nginx_addr: self.addr(host, 8888),
+            process: None,
+            nginx: None,
+        });
+        index
+    }
+
     pub fn start_storage(&mut self, index: usize) {
         self.start_storage_with(index, "");
     }

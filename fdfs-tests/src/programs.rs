@@ -48,3 +48,8 @@ pub fn tool(name: &str) -> (PathBuf, Vec<String>) {
         (tools, vec![name.to_owned()])
     }
 }
+
+/// `fdfs_verify`.
+pub fn verify() -> PathBuf {
+    find("FDFS_VERIFY", "fdfs_verify", "build it with ci/build")
+}

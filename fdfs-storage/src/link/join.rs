@@ -29,7 +29,9 @@ pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) 
     let status = StorageStatus::from_wire(answer.status).ok();
     trackers.statuses.borrow_mut()[index] = status;
     tracing::info!(tracker = %tracker.addr(), status = status.map_or("?", StorageStatus::name), "joined");
-    negotiate(trackers, tracker).await?;
+    if let Some(status) = negotiate(trackers, tracker).await? {
+        trackers.statuses.borrow_mut()[index] = Some(status);
+    }
     // Every tracker is told; a source that is not known any more is forgotten.
     let init = storage.init();
     let id =
@@ -38,7 +40,7 @@ pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) 
         SyncSource { source_id: StorageId::field_of(id), until: I64::new(init.sync_until_timestamp) };
     let reply = tracker.call(cmd::SYNC_NOTIFY, 0, notice.as_bytes(), 64).await?;
     match reply.status {
-        Status::OK => Ok(()),
+        Status::OK => tell_lost(trackers, index, tracker).await,
         Status::NOENT if Some(tracker.addr()) == trackers.leader() => {
             tracing::warn!(source = init.sync_src_server, "the source of the old files is gone");
             save(storage.update_init(|init| init.sync_src_server.clear()));
@@ -53,12 +55,28 @@ pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) 
     }
 }
 
-/// Once in the life of a storage.
-async fn negotiate(trackers: &Trackers, tracker: &mut Peer) -> Result<(), CallError> {
+/// A storage that has lost its data is known to the other trackers as one that has everything: they must not send
+/// readers here before it is filled again.
+async fn tell_lost(trackers: &Trackers, index: usize, tracker: &mut Peer) -> Result<(), CallError> {
+    use StorageStatus::{Active, Offline, Online, Recovery, WaitSync};
+    let theirs = trackers.statuses.borrow()[index];
+    let filled = trackers.storage.members.get(&trackers.storage.identity.id);
+    let filled = filled.is_some_and(|member| matches!(member.status, Active | Offline | Online));
+    if !trackers.is_empty.get() || filled || !matches!(theirs, Some(Active | Offline | Online | Recovery)) {
+        return Ok(());
+    }
+    tracing::warn!(tracker = %tracker.addr(), "the tracker is told that this storage waits for its files");
+    tracker.ask(cmd::CHANGE_STATUS, &[WaitSync.wire()], 64).await?;
+    trackers.statuses.borrow_mut()[index] = Some(WaitSync);
+    Ok(())
+}
+
+/// Once in the life of a storage. Answers what this storage is to this tracker then.
+async fn negotiate(trackers: &Trackers, tracker: &mut Peer) -> Result<Option<StorageStatus>, CallError> {
     let storage = &trackers.storage;
     let _alone = trackers.negotiation.lock().await;
     if storage.init().sync_old_done {
-        return Ok(());
+        return Ok(None);
     }
     let body = tracker.ask(cmd::SYNC_DEST_REQ, b"", 64).await?;
     let found = source(&body);
@@ -71,7 +89,8 @@ async fn negotiate(trackers: &Trackers, tracker: &mut Peer) -> Result<(), CallEr
         init.sync_src_server = found.map_or_else(String::new, |(id, _)| id.as_str().to_owned());
         init.sync_until_timestamp = found.map_or(0, |(_, until)| until);
     }));
-    Ok(())
+    trackers.is_empty.set(found.is_some());
+    Ok(Some(if found.is_some() { StorageStatus::WaitSync } else { StorageStatus::Online }))
 }
 
 fn save(done: std::io::Result<()>) {

@@ -44,10 +44,12 @@ pub(super) fn merge(local: &[Member], told: &[Brief], me: &StorageId) -> Merged 
             (Active | Online, Offline) => member.status = Offline,
             (Nothing | Init, Offline) | (Nothing, Deleted | IpChanged) => {}
             (_, Offline) => merged.tell.push(brief(&id, addr, ours)),
-            (Offline | Nothing, _) => member.status = theirs,
-            (ours, WaitSync | Syncing) if ours > theirs => {
+            // A member that was deleted and comes again, and one that has lost its data, wait for files like new ones.
+            // Of itself alone a storage knows better.
+            (Offline | Nothing | Deleted | IpChanged, _) => member.status = theirs,
+            (ours, WaitSync | Syncing) if ours > theirs && id == *me => {
                 merged.tell.push(brief(&id, addr, ours));
-                merged.rejoin |= id == *me;
+                merged.rejoin = true;
             }
             _ => member.status = theirs,
         }
@@ -100,7 +102,9 @@ mod tests {
         assert_eq!(statuses(&[(1, Offline)], &[(1, Active)]), (vec![Active], 0, false));
         assert_eq!(statuses(&[(1, Syncing)], &[(1, Offline)]), (vec![Syncing], 1, false));
         assert_eq!(statuses(&[(1, Active)], &[(1, WaitSync)]), (vec![Active], 1, true));
-        assert_eq!(statuses(&[(2, Active)], &[(2, WaitSync)]), (vec![Active], 1, false));
+        assert_eq!(statuses(&[(2, Active)], &[(2, WaitSync)]), (vec![WaitSync], 0, false));
+        assert_eq!(statuses(&[(2, Deleted)], &[(2, WaitSync)]), (vec![WaitSync], 0, false));
+        assert_eq!(statuses(&[(2, Deleted)], &[(2, Offline)]), (vec![Deleted], 1, false));
         assert_eq!(statuses(&[(2, WaitSync)], &[(2, Syncing)]), (vec![Syncing], 0, false));
         assert_eq!(statuses(&[(1, Active), (2, Active)], &[(1, Active)]), (vec![Active, Active], 1, false));
     }

@@ -1,6 +1,6 @@
 //! What this storage knows of its trackers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub struct Trackers {
     pub(super) statuses: RefCell<Vec<Option<StorageStatus>>>,
     /// Trackers that have answered a join.
     pub(super) joined: RefCell<Vec<bool>>,
+    /// Another member was asked for the files since this process began.
+    pub(super) is_empty: Cell<bool>,
     /// Held while the source of the old files is negotiated, which one conversation does.
     pub(super) negotiation: tokio::sync::Mutex<()>,
 }
@@ -30,6 +32,7 @@ impl Trackers {
             calls,
             statuses: RefCell::new(vec![None; count]),
             joined: RefCell::new(vec![false; count]),
+            is_empty: Cell::new(false),
             negotiation: tokio::sync::Mutex::new(()),
         }
     }

@@ -152,12 +152,12 @@ pub(crate) async fn copy_file(
 }
 
 /// The content of a file at a member, not published; verified if the name carries its crc.
-pub(crate) async fn download<'a>(
-    storage: &'a Storage,
+pub(crate) async fn download(
+    storage: &Storage,
     peer: &mut Peer,
     group: GroupName,
     name: &FileName,
-) -> Result<Option<NewFile<'a>>, Broken> {
+) -> Result<Option<NewFile>, Broken> {
     let logic = name.logic();
     let mut body = Vec::new();
     let file = GroupAndName { group, name: logic.as_bytes() };

@@ -111,6 +111,9 @@ async fn attempt(storage: &Arc<Storage>, calls: &Calls, state: &mut State) -> Re
     if group.others == 0 {
         return Ok(Ended::NothingToDo("the group has no other member"));
     }
+    if group.paths > 0 && state.path.index() >= group.paths {
+        return Ok(Ended::NothingToDo("the group has no such store path yet"));
+    }
     report(storage, calls, StorageStatus::Recovery).await;
     if group.sources.is_empty() {
         return Err(Broken::Source("no other member is active".into()));

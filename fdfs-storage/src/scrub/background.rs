@@ -8,9 +8,13 @@ use fdfs_core::fileid::{FileName, StorePath};
 use fdfs_core::wire::Status;
 use fdfs_net::CancellationToken;
 
+use super::heal::quarantined;
 use super::{Verdict, check, heal, quarantine};
 use crate::storage::Storage;
 use crate::sync::Rate;
+
+/// Between two looks for a good copy.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// What a round found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +36,7 @@ pub(crate) fn run(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Resul
         runtime.block_on(async { tokio::time::timeout(time, stop.cancelled()).await.is_err() })
     };
     loop {
+        pending(storage, &runtime);
         let began = Instant::now();
         let mut rate = runtime.block_on(async { Rate::new(bandwidth) });
         let mut found = Found::default();
@@ -47,10 +52,32 @@ pub(crate) fn run(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Resul
             return Ok(());
         }
         tracing::info!(?found, seconds = began.elapsed().as_secs(), "scrub: all files were read");
-        if !wait(pause) {
+        // Without a good copy somewhere now, there may be one later.
+        while pending(storage, &runtime) > 0 && began.elapsed() < pause {
+            if !wait(AGAIN) {
+                return Ok(());
+            }
+        }
+        if !wait(pause.saturating_sub(began.elapsed()).max(AGAIN.min(pause))) {
             return Ok(());
         }
     }
+}
+
+/// Files that were taken out of the tree and are not there again; fetches what it can.
+fn pending(storage: &Arc<Storage>, runtime: &tokio::runtime::Runtime) -> usize {
+    let mut left = 0;
+    for path in storage.paths.indexes() {
+        let left_before = quarantined(storage, path);
+        left += left_before
+            .iter()
+            .filter(|name| {
+                let done = runtime.block_on(heal(storage, name, None, false));
+                !matches!(done, Ok(Status::OK | Status::EXIST))
+            })
+            .count();
+    }
+    left
 }
 
 /// All files of a store path.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fdfs_core::fileid::FileName;
+use fdfs_core::fileid::{FileName, StorePath};
 use fdfs_core::ident::{GroupName, StorageId, StorageStatus};
 use fdfs_core::wire::{Header, Status};
 use fdfs_net::{Conn, Peer};
@@ -28,6 +28,21 @@ pub fn quarantine(storage: &Storage, name: &FileName) -> io::Result<()> {
     }
     let flat = String::from_utf8_lossy(name.true_name()).replace('/', "_");
     Ok(rustix::fs::renameat(data, name.true_name(), data, format!("{DAMAGED}/{flat}"))?)
+}
+
+/// Files of a store path that were taken out of the tree and are not there again.
+pub(super) fn quarantined(storage: &Storage, path: StorePath) -> Vec<FileName> {
+    let dir = storage.paths.base(path).join("data").join(DAMAGED);
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let flat = entry.file_name().to_str()?.replacen('_', "/", 2);
+            let logic = format!("M{:02X}/{flat}", path.byte());
+            FileName::parse(logic.as_bytes(), storage.paths.count()).ok()
+        })
+        .filter(|name| disk::lstat(&storage.paths, name).is_err())
+        .collect()
 }
 
 /// Fetches the file from the first member that has a good copy. `replace`: in place of what is here.

@@ -38,7 +38,9 @@ pub async fn agree(
     if reborn {
         tracing::warn!(%peer, "the peer has lost its data since: it gets everything again");
     }
-    let usable = found.filter(|_| status != StorageStatus::WaitSync && !reborn);
+    // A peer that waits for files has none, unless it is known to be the same as before.
+    let same = born.is_some() && mark::born(storage, peer) == born;
+    let usable = found.filter(|_| !reborn && (status != StorageStatus::WaitSync || same));
     let full_copy = |mark: &Mark| mark.need_sync_old && !mark.sync_old_done;
     if let Some(mark) = &usable
         && (status == StorageStatus::Active || mark.need_sync_old)

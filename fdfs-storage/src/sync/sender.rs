@@ -163,6 +163,12 @@ async fn turn(
         }
         return Ok(End::NotActive);
     }
+    if status != StorageStatus::Active && start.mark.sync_old_done {
+        // This process, or the one before, ended between the last file and its report.
+        calls.report_status(peer, member.addr, StorageStatus::Offline).await;
+        storage.members.set_status(peer, StorageStatus::Offline);
+        return Ok(End::NotActive);
+    }
     if status == StorageStatus::WaitSync {
         calls.report_status(peer, member.addr, StorageStatus::Syncing).await;
         storage.members.set_status(peer, StorageStatus::Syncing);
