@@ -77,6 +77,11 @@ impl Cluster {
     }
 
     pub fn start_tracker(&mut self, index: usize) {
+        self.start_tracker_with(index, "check_active_interval = 10\n");
+    }
+
+    /// With more lines in its configuration.
+    pub fn start_tracker_with(&mut self, index: usize, more: &str) {
         let addr = self.trackers[index].0;
         let base = self.dir.path().join(format!("tracker-{index}"));
         std::fs::create_dir_all(&base).unwrap();
@@ -84,7 +89,7 @@ impl Cluster {
         let width = if index == 0 { "auto" } else { "IPv6" };
         let text = format!(
             "bind_addr = {}\nport = {}\nbase_path = {}\nresponse_ip_addr_size = {width}\n\
-             reserved_storage_space = 1%\ncheck_active_interval = 10\n",
+             reserved_storage_space = 1%\n{more}",
             addr.ip(),
             addr.port(),
             base.display()

@@ -15,12 +15,16 @@ use crate::service::Shared;
 
 /// Period of the loop.
 const TICK: Duration = Duration::from_secs(1);
+/// Until a leader that did not answer is asked again.
+const RETRY: Duration = Duration::from_millis(250);
 /// From the first tracker list to the first election: the storages reach every tracker in this time.
 const SETTLE: Duration = Duration::from_millis(300);
 /// A leader that did not run for so long was frozen, and another one leads by now.
 const FROZEN: Duration = Duration::from_secs(5);
 /// Rounds to wait for the candidate that ranks first, before it is left out.
 const PATIENCE: u32 = 5;
+/// Difference of wall clock and passed time that is no change of the clock, seconds.
+const CLOCK_SLACK_S: i64 = 2;
 /// Wall-clock period of the status file, seconds.
 const STATUS_PERIOD_S: i64 = 300;
 
@@ -33,6 +37,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         last_tick: Instant::now(),
         ticks: 0,
         checked: Instant::now(),
+        wall_offset: crate::now(),
+        began: Instant::now(),
         status_period: crate::now() / STATUS_PERIOD_S,
     };
     let mut settled = false;
@@ -67,6 +73,10 @@ struct Work {
     ticks: u64,
     /// When the members were looked at last.
     checked: Instant,
+    /// Wall clock minus the time that passed since the start, in seconds, when both were compared last.
+    wall_offset: i64,
+    /// Start of this loop.
+    began: Instant,
     /// The period in which the status file was written last.
     status_period: i64,
 }
@@ -81,6 +91,7 @@ impl Work {
                     u64::from(me.port) + me.first().ip().to_string().bytes().map(u64::from).sum::<u64>();
                 Duration::from_millis(400 + (spread * 37 + self.ticks * 61) % 400)
             }
+            (Leader::Other(_), _) if self.link.as_ref().is_some_and(Link::troubled) => RETRY,
             _ => TICK,
         }
     }
@@ -128,6 +139,14 @@ impl Work {
 
     /// Work by the clock that is not about leaders.
     fn housekeeping(&mut self) {
+        let offset = crate::now() - i64::try_from(self.began.elapsed().as_secs()).unwrap_or(0);
+        let moved = offset - self.wall_offset;
+        // Rounding makes a second of difference, a clock that is steered no more in a round.
+        if moved.abs() > CLOCK_SLACK_S {
+            self.wall_offset = offset;
+            tracing::warn!("the clock was set by {moved} s: the silence of members is measured without that");
+            self.shared.owner.tell(move |state, _| state.cluster.clock_moved(moved, crate::now()));
+        }
         let shared = &self.shared;
         // A fifth of the interval: a member is offline after at most 1.2 intervals of silence.
         let period = u64::try_from(shared.rules.check_active / 5).unwrap_or(1).max(1);

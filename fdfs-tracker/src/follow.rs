@@ -10,8 +10,8 @@ use crate::PROTOCOL_VERSION;
 use crate::link::{ANSWER_MAX, connect};
 use crate::service::Shared;
 
-/// Failures in a row after which the leader is given up.
-const FAILURES_MAX: u32 = 3;
+/// Failures in a row after which the leader is given up. One that answers to the election after all is taken again.
+const FAILURES_MAX: u32 = 2;
 
 /// How a ping went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,11 @@ impl Link {
     /// The leader.
     pub fn leader(&self) -> SocketAddr {
         self.leader
+    }
+
+    /// Whether the last ping failed.
+    pub fn troubled(&self) -> bool {
+        self.failures > 0
     }
 
     /// Joins if need be, and pings.

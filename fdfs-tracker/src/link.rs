@@ -14,7 +14,7 @@ use crate::service::Shared;
 
 /// Longest wait for another tracker, whatever the configuration allows to clients: a frozen one must not hold up
 /// an election.
-const PEER_TIMEOUT: Duration = Duration::from_millis(1500);
+const PEER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Largest answer: trunk servers of 512 groups.
 pub const ANSWER_MAX: usize = 32 * 512;
 

@@ -85,6 +85,8 @@ fn join_leader(session: &mut Session, request: &Request<'_>) -> Result<(), Stop>
     request.shared.owner.tell(move |state, _| {
         let follower = Follower { up_time, version, last_ping: crate::now(), ..Follower::default() };
         state.followers.insert(addr, follower);
+        // It may have led on the other side of a partition: the storages are told again who leads.
+        state.trackers.tell_again();
     });
     Ok(())
 }

@@ -25,6 +25,23 @@ impl Cluster {
         }
     }
 
+    /// The wall clock was set by `by` seconds and is `now`: what was noted before moves along, so that nobody seems silent
+    /// for that reason, and nobody who is silent seems not to be.
+    pub fn clock_moved(&mut self, by: i64, now: i64) {
+        let before = |seen: i64| if by < 0 { seen > now } else { seen <= now.saturating_sub(by) + 1 };
+        let names: Vec<GroupName> = self.groups.keys().copied().collect();
+        for name in names {
+            let Some(group) = self.group_mut(&name) else { continue };
+            let moved: Vec<StorageId> =
+                group.storages().filter(|member| before(member.last_seen)).map(|member| member.id).collect();
+            for id in moved {
+                if let Some(member) = group.storage_mut(&id).filter(|member| member.last_seen != 0) {
+                    member.last_seen = member.last_seen.saturating_add(by);
+                }
+            }
+        }
+    }
+
     /// Active members that were silent for longer than `check_active_interval` go offline.
     pub fn check_alive(&mut self, rules: &Rules, now: i64, out: &mut Effects) {
         let names: Vec<GroupName> = self.groups.keys().copied().collect();

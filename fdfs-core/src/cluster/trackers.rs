@@ -262,6 +262,11 @@ impl Trackers {
         changed
     }
 
+    /// Every storage is told once more who leads.
+    pub fn tell_again(&mut self) {
+        self.leader_chg = self.leader_chg.wrapping_add(1);
+    }
+
     /// NOTIFY_NEXT_LEADER (66). A leader that hears of another one steps down.
     pub fn notify(&mut self, named: SocketAddr) -> Result<(), Refusal> {
         let at = self.index(named)?;

@@ -20,12 +20,19 @@ pub struct Calls {
     storage: Arc<Storage>,
     addrs: Arc<[SocketAddr]>,
     leader: Arc<Mutex<Option<SocketAddr>>>,
+    /// Told when the leader is lost.
+    lost: Arc<tokio::sync::Notify>,
 }
 
 impl Calls {
     /// The trackers of `storage.conf`, in its order without duplicates.
     pub fn new(storage: &Arc<Storage>, addrs: &[SocketAddr]) -> Self {
-        Self { storage: Arc::clone(storage), addrs: addrs.into(), leader: Arc::default() }
+        Self {
+            storage: Arc::clone(storage),
+            addrs: addrs.into(),
+            leader: Arc::default(),
+            lost: Arc::default(),
+        }
     }
 
     /// All of them.
@@ -38,9 +45,19 @@ impl Calls {
         *self.leader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes who leads; answers who did.
+    /// Notes who leads; answers who did. Without a leader the other trackers are asked at once.
     pub(super) fn set_leader(&self, leader: Option<SocketAddr>) -> Option<SocketAddr> {
-        std::mem::replace(&mut *self.leader.lock().unwrap_or_else(PoisonError::into_inner), leader)
+        let before =
+            std::mem::replace(&mut *self.leader.lock().unwrap_or_else(PoisonError::into_inner), leader);
+        if leader.is_none() && before.is_some() {
+            self.lost.notify_waiters();
+        }
+        before
+    }
+
+    /// Waits until the leader is lost.
+    pub(super) async fn leader_lost(&self) {
+        self.lost.notified().await;
     }
 
     /// Connects to a tracker. These waits are short: there are other trackers.

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fdfs_core::ident::StorageStatus;
 use fdfs_core::wire::cmd;
 use fdfs_core::wire::list::StatBlock;
 use fdfs_core::wire::report::{Brief, Changes, PathUsage, StatusReport, SyncedFrom};
-use fdfs_net::{CallError, CallErrorKind, CancellationToken, Peer};
+use fdfs_net::{CallError, CallErrorKind, CancellationToken, ConnError, Peer};
 use tokio::time::Instant;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{I32, I64};
@@ -21,6 +22,12 @@ use crate::storage::Storage;
 
 /// While something in the group is not settled, beats come at least this often.
 const SOON: Duration = Duration::from_secs(1);
+/// The leader is tested so often between beats.
+const PROBE: Duration = Duration::from_secs(3);
+/// Longest wait for its answer.
+const PROBE_ANSWER: Duration = Duration::from_secs(5);
+/// Longest wait for the answer to a beat or a report, whatever the configuration allows to clients.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// Longest answer: flag, leader, trunk server, 32 members.
 const ANSWER_MAX: usize = 1 + 67 * Changes::BRIEFS_MAX;
 
@@ -42,7 +49,7 @@ pub(super) async fn keep(trackers: Rc<Trackers>, index: usize, stop: Cancellatio
         }
         trackers.statuses.borrow_mut()[index] = None;
         if trackers.leader() == Some(addr) {
-            trackers.set_leader(None);
+            trackers.set_leader(addr, None);
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -99,12 +106,20 @@ impl<'a> Session<'a> {
 
     async fn step(&mut self) -> Result<(), CallError> {
         let mut changes = self.storage.members.follow();
-        let soon = self.beat_at.min(self.disk_at);
+        let mut soon = self.beat_at.min(self.disk_at);
+        let leads = self.trackers.leader() == Some(self.tracker.addr());
+        if leads {
+            soon = soon.min(Instant::now() + PROBE);
+        }
         tokio::select! {
             () = tokio::time::sleep_until(soon) => {}
+            () = self.trackers.leader_lost() => self.beat_at = Instant::now(),
             // A change of the group is news that this tracker may have more of.
             _ = self.disks.changed() => self.disk_at = Instant::now(),
             _ = changes.changed() => self.beat_at = self.beat_at.min(Instant::now() + SOON),
+        }
+        if leads && Instant::now() < self.beat_at.min(self.disk_at) {
+            self.probe().await?;
         }
         self.correct().await?;
         if Instant::now() >= self.disk_at {
@@ -117,6 +132,33 @@ impl<'a> Session<'a> {
             self.beat_at = Instant::now() + self.pause();
         }
         Ok(())
+    }
+
+    /// Whether the leader is alive: one that is frozen is noticed long before the next beat.
+    async fn probe(&mut self) -> Result<(), CallError> {
+        self.ask_within(PROBE_ANSWER, cmd::ACTIVE_TEST, &[], 0).await.map(drop)
+    }
+
+    /// Asks the tracker, which has nothing to do but to answer.
+    async fn ask(&mut self, command: u8, body: &[u8], max: usize) -> Result<Bytes, CallError> {
+        self.ask_within(ANSWER_TIME, command, body, max).await
+    }
+
+    async fn ask_within(
+        &mut self,
+        limit: Duration,
+        command: u8,
+        body: &[u8],
+        max: usize,
+    ) -> Result<Bytes, CallError> {
+        let addr = self.tracker.addr();
+        match tokio::time::timeout(limit, self.tracker.ask(command, body, max)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let kind = ConnError::TimedOut(limit.as_secs()).into();
+                Err(CallError { addr, doing: "wait for the answer", kind })
+            }
+        }
     }
 
     /// Tells a follower what the leader thinks of this storage (command 59): one that was away may believe that old
@@ -137,7 +179,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         tracing::info!(tracker = %addr, leader = ours.name(), follower = theirs.name(), "the tracker is told our status");
-        self.tracker.ask(cmd::CHANGE_STATUS, &[ours.wire()], 64).await?;
+        self.ask(cmd::CHANGE_STATUS, &[ours.wire()], 64).await?;
         self.rejoin = true;
         Ok(())
     }
@@ -158,7 +200,7 @@ impl<'a> Session<'a> {
                 brief: Brief { status: Offline.wire(), ..*brief },
             };
             tracing::info!(tracker = %self.tracker.addr(), "the leader is told that our full copy was complete");
-            self.tracker.ask(cmd::REPORT_STATUS, report.as_bytes(), 64).await?;
+            self.ask(cmd::REPORT_STATUS, report.as_bytes(), 64).await?;
         }
         Ok(())
     }
@@ -179,7 +221,7 @@ impl<'a> Session<'a> {
     async fn beat(&mut self) -> Result<(), CallError> {
         let block = self.storage.stat.block([0; 3]);
         let body = if self.sent == Some(block) { &[][..] } else { block.as_bytes() };
-        let answer = self.tracker.ask(cmd::STORAGE_BEAT, body, ANSWER_MAX).await?;
+        let answer = self.ask(cmd::STORAGE_BEAT, body, ANSWER_MAX).await?;
         self.sent = Some(block);
         self.take(&answer).await
     }
@@ -196,7 +238,7 @@ impl<'a> Session<'a> {
                 usage.as_bytes().to_vec()
             })
             .collect();
-        let answer = self.tracker.ask(cmd::REPORT_DISK_USAGE, &body, ANSWER_MAX).await?;
+        let answer = self.ask(cmd::REPORT_DISK_USAGE, &body, ANSWER_MAX).await?;
         self.take(&answer).await
     }
 
@@ -215,7 +257,7 @@ impl<'a> Session<'a> {
                 SyncedFrom { source_id: id.field(), timestamp }.as_bytes().to_vec()
             })
             .collect();
-        let answer = self.tracker.ask(cmd::SYNC_REPORT, &body, ANSWER_MAX).await?;
+        let answer = self.ask(cmd::SYNC_REPORT, &body, ANSWER_MAX).await?;
         self.synced = changes;
         self.take(&answer).await
     }
@@ -228,7 +270,7 @@ impl<'a> Session<'a> {
             kind: CallErrorKind::BadAnswer(bad.to_string()),
         })?;
         if let Some(leader) = &changes.leader {
-            self.trackers.set_leader(addr_of(leader));
+            self.trackers.set_leader(self.tracker.addr(), addr_of(leader));
         }
         let Some(told) = &changes.members else { return Ok(()) };
         self.correct_leader(told).await?;
@@ -246,7 +288,7 @@ impl<'a> Session<'a> {
         });
         if !merged.tell.is_empty() {
             let body: Vec<u8> = merged.tell.iter().flat_map(|brief| brief.as_bytes().to_vec()).collect();
-            self.tracker.ask(cmd::REPLICA_CHG, &body, 64).await?;
+            self.ask(cmd::REPLICA_CHG, &body, 64).await?;
         }
         self.rejoin |= merged.rejoin;
         Ok(())

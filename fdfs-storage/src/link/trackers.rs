@@ -57,16 +57,28 @@ impl Trackers {
         self.calls.leader()
     }
 
-    /// Notes who leads.
-    pub(super) fn set_leader(&self, leader: Option<SocketAddr>) {
-        if self.calls.set_leader(leader) != leader {
-            match leader {
-                Some(addr) => {
-                    tracing::info!(leader = %addr, "tracker leader changed, the leader is {addr} now")
+    /// Notes that `teller` says who leads.
+    pub(super) fn set_leader(&self, teller: SocketAddr, leader: Option<SocketAddr>) {
+        if self.calls.set_leader(leader) == leader {
+            return;
+        }
+        match leader {
+            Some(addr) => {
+                tracing::info!("tracker server {teller}, set tracker leader: {addr}");
+                match self.addrs().iter().position(|known| *known == addr) {
+                    Some(index) => tracing::info!("the tracker server leader is #{index}. {addr}"),
+                    None => tracing::warn!("the tracker server leader {addr} is not in storage.conf"),
                 }
-                None => tracing::warn!("the trackers have no leader now"),
+            }
+            None => {
+                tracing::warn!("tracker server {teller}, the tracker leader is lost: the others are asked")
             }
         }
+    }
+
+    /// Waits until the leader is lost.
+    pub(super) async fn leader_lost(&self) {
+        self.calls.leader_lost().await;
     }
 
     /// Connects to a tracker.

@@ -124,7 +124,9 @@ fn decode_one(cluster: &mut Cluster, rules: &Rules, section: &Section<'_>) -> Re
         _ => StorageStatus::Offline,
     };
     let count = |key| usize::try_from(section.number(key)).unwrap_or(0).min(256);
-    member.version = Text::cut(section.text("version").as_bytes());
+    // Cut first: a value that ends with a space would be read back without it.
+    let version: Text<8> = Text::cut(section.text("version").as_bytes());
+    member.version = Text::cut(version.bytes().trim_ascii_end());
     member.join_time = section.number("join_time");
     member.port = port;
     member.source = match section.text("sync_src_server") {

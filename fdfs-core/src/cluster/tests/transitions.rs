@@ -96,6 +96,25 @@ fn silence_makes_offline() {
 }
 
 #[test]
+fn a_clock_that_is_set_makes_nobody_silent() {
+    for by in [600, -600] {
+        let mut world = World::new(rules());
+        let [one, two, three] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|ip| world.active("group1", ip));
+        world.cluster.beat(&one, 1990, None, &mut world.out).unwrap();
+        world.cluster.beat(&two, 1900, None, &mut world.out).unwrap();
+        // At 2000 the clock is set; the third beats before that is noticed.
+        world.cluster.beat(&three, 2000 + by, None, &mut world.out).unwrap();
+        world.cluster.clock_moved(by, 2001 + by);
+        world.cluster.check_alive(&world.rules, 2002 + by, &mut world.out);
+        assert_eq!([&one, &two, &three].map(|who| world.status(who)), [Active, Offline, Active], "{by}");
+        world.cluster.check_alive(&world.rules, 2091 + by, &mut world.out);
+        assert_eq!([&one, &three].map(|who| world.status(who)), [Offline, Active], "{by}");
+        world.cluster.check_alive(&world.rules, 2101 + by, &mut world.out);
+        assert_eq!(world.status(&three), Offline, "{by}");
+    }
+}
+
+#[test]
 fn a_deleted_member_stays_deleted_until_it_joins() {
     let mut world = World::new(rules());
     let one = world.active("group1", "10.0.0.1");
