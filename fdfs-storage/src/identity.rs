@@ -30,6 +30,8 @@ pub struct Params {
     pub use_storage_id: bool,
     /// File names carry the id, not the address.
     pub id_in_names: bool,
+    /// `server_id` of a storage's file is believed.
+    pub trust_server_id: bool,
     /// 2: new files go to the store path with the most free space; else in turn.
     pub store_path: u8,
     /// Space that uploads leave free.
@@ -56,6 +58,7 @@ impl Params {
         Self {
             use_storage_id: flag("use_storage_id"),
             id_in_names: value("id_type_in_filename").is_some_and(|v| v.eq_ignore_ascii_case("id")),
+            trust_server_id: flag("trust_storage_server_id"),
             store_path: value("store_path").and_then(|v| v.parse().ok()).unwrap_or(0),
             reserve: reserve.unwrap_or(Reserve::Bytes(1 << 30)),
             wide_addresses: value("response_ip_addr_size").is_none_or(|v| v == "46"),

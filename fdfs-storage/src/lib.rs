@@ -20,6 +20,7 @@ mod recovery;
 mod run;
 pub mod scrub;
 pub mod service;
+mod start;
 pub mod state;
 mod storage;
 pub mod sync;

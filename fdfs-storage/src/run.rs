@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fdfs_core::ident::GroupName;
 use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::Status;
 use fdfs_net::daemon::{Loaded, Refusal, Running};
 use fdfs_net::log::LogConf;
-use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, listen_addrs, raise_open_files};
+use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, raise_open_files};
 
 use crate::binlog::Binlog;
-use crate::disk::{PathMark, StorePaths, Threads};
-use crate::link::{self, Bootstrap, Calls};
+use crate::disk::{StorePaths, Threads};
+use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
 use crate::recovery;
 use crate::scrub;
 use crate::service::StorageService;
+use crate::start;
 use crate::state::{self, InitFlag, Stat, read_saved};
 use crate::storage::{Storage, now};
 use crate::sync;
@@ -82,15 +84,45 @@ pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refus
     if trackers.is_empty() {
         return Err(Refusal::new(2, "no tracker_server has an address"));
     }
-    let Some(found) = ask_trackers(&settings, &trackers, up_time, running)? else { return Ok(()) };
+    let kept = Answers::load(&data, &settings);
+    let Some(found) = ask_trackers(&settings, &trackers, up_time, kept.clone(), running)? else {
+        return Ok(());
+    };
+    if found.remembered {
+        tracing::warn!("no tracker answers: serving with what they said at an earlier start");
+    } else if kept.as_ref() != Some(&found.answers) {
+        found.answers.save(&data).map_err(|error| Refusal::io("what the trackers said", &error))?;
+    }
     let identity = found.identity;
     tracing::info!(group = %identity.group, id = %identity.id, listen = ?listen, "this storage");
+    if !found.params.use_storage_id
+        && found.params.ip_changed_auto_adjust
+        && let Some((old, new)) = start::moved(&init, &identity)
+        && !tell_move(&settings, &trackers, identity.group, (old, new), running)?
+    {
+        return Ok(());
+    }
     let storage =
         Storage::new(settings, identity, found.params, paths, binlog, Stat::new(&counters), dist, init)
             .map_err(|error| Refusal::io("storage", &error))?;
-    check_marks(&storage)?;
-    save_addresses(&storage)?;
+    storage.said.store(Some(Arc::new(found.answers)));
+    start::check_marks(&storage)?;
+    start::save_addresses(&storage)?;
     serve(&storage, trackers, bound, running)
+}
+
+/// `false` when the daemon is stopped before a tracker has taken it.
+fn tell_move(
+    settings: &StorageSettings,
+    trackers: &[TrackerAddrs],
+    group: GroupName,
+    (old, new): (IpAddr, IpAddr),
+    running: &Running,
+) -> Result<bool, Refusal> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Refusal::io("runtime", &error))?;
+    let told = link::report_move(settings, trackers, group, old, new);
+    Ok(runtime.block_on(running.stop.run_until_cancelled(told)).is_some())
 }
 
 /// What is configured and has no effect in this version.
@@ -103,10 +135,6 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
             settings.check_file_duplicate,
             "check_file_duplicate is not applied: equal content is stored each time",
         ),
-        (
-            !settings.inner_bind_addr.is_empty() || !settings.outer_bind_addr.is_empty(),
-            "inner_bind_addr and outer_bind_addr are not applied: bind_addr is",
-        ),
         (settings.compress_binlog, "compress_binlog is not applied: old binlog files stay as they are"),
     ]
     .into_iter()
@@ -115,8 +143,7 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
 }
 
 fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound), Refusal> {
-    let ips = addresses(&settings.bind_addr)?;
-    let mut conf = ServerConf::new(listen_addrs(&ips, settings.port));
+    let mut conf = ServerConf::new(start::listen(settings)?);
     let (allow, warnings) = AllowHosts::parse(&settings.allow_hosts);
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -130,26 +157,19 @@ fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound)
     Ok((bound.local_addrs(), bound))
 }
 
-/// The addresses of `bind_addr`.
-fn addresses(text: &str) -> Result<Vec<IpAddr>, Refusal> {
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(|item| item.trim_matches(['[', ']']).parse()).collect::<Result<_, _>>().map_err(|_| {
-        Refusal::new(22, format!("bind_addr = {text}: expected one IP address, or two with a comma"))
-    })
-}
-
 /// `None` when the daemon is stopped before a tracker has answered.
 fn ask_trackers(
     settings: &StorageSettings,
-    trackers: &[SocketAddr],
+    trackers: &[TrackerAddrs],
     up_time: i64,
+    kept: Option<Answers>,
     running: &mut Running,
 ) -> Result<Option<Bootstrap>, Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Refusal::io("runtime", &error))?;
     let stop = running.stop.clone();
     runtime.block_on(async {
-        let mut asking = std::pin::pin!(Bootstrap::ask(settings, trackers, up_time));
+        let mut asking = std::pin::pin!(Bootstrap::ask(settings, trackers, up_time, kept));
         let mut waiting = std::pin::pin!(tokio::time::sleep(READY_AFTER));
         let mut waited = false;
         loop {
@@ -168,11 +188,11 @@ fn ask_trackers(
 
 fn serve(
     storage: &Arc<Storage>,
-    trackers: Vec<SocketAddr>,
+    trackers: Vec<TrackerAddrs>,
     bound: fdfs_net::Bound,
     running: &mut Running,
 ) -> Result<(), Refusal> {
-    let tracker_ips: Vec<IpAddr> = trackers.iter().map(SocketAddr::ip).collect();
+    let tracker_ips: Vec<IpAddr> = trackers.iter().flatten().map(SocketAddr::ip).collect();
     let peers = Arc::clone(storage);
     let bound = bound.with_peers(move |ip| tracker_ips.contains(&ip) || peers.members.has_ip(ip));
     let stop = running.stop.clone();
@@ -262,52 +282,4 @@ fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()>
         }
     }
     Ok(())
-}
-
-/// Refuses a store path that was made for another storage (storage 6.4).
-fn check_marks(storage: &Storage) -> Result<(), Refusal> {
-    if !storage.settings.check_store_path_mark {
-        return Ok(());
-    }
-    for path in storage.paths.indexes() {
-        let file = storage.paths.base(path).join("data/.fastdfs_vars");
-        let on_path = std::fs::read_to_string(&file).ok().and_then(|text| PathMark::parse_file(&text));
-        let ours = storage.init().marks.get(&path.index()).cloned();
-        match (&ours, &on_path) {
-            (Some(ours), Some(found)) if ours == found => continue,
-            (_, Some(_)) => {
-                let text = format!(
-                    "{} was made for another storage: its mark in {} is not the one in {}",
-                    storage.paths.base(path).display(),
-                    file.display(),
-                    storage.data_dir().join(".data_init_flag").display()
-                );
-                return Err(Refusal::new(22, text));
-            }
-            (Some(_), None) if !storage.paths.is_fresh(path) => {
-                tracing::warn!(file = %file.display(), "the mark of the store path is missing and made anew");
-            }
-            _ => {}
-        }
-        let identity = &storage.identity;
-        let ip = identity.ips.first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let mark = PathMark::new(ip, identity.port, path.byte(), u32::try_from(now()).unwrap_or(0));
-        // A mark that only the flag file has is made anew by the next start; one that only the path has is refused.
-        storage
-            .update_init(|init| drop(init.marks.insert(path.index(), mark.clone())))
-            .and_then(|()| state::save(&file, mark.file().as_bytes()))
-            .map_err(|error| Refusal::io("mark of a store path", &error))?;
-    }
-    Ok(())
-}
-
-fn save_addresses(storage: &Storage) -> Result<(), Refusal> {
-    let ips: Vec<String> = storage.identity.ips.iter().map(ToString::to_string).collect();
-    let (ips, port) = (ips.join(","), storage.identity.port);
-    storage
-        .update_init(|init| {
-            init.last_ip_addr = ips;
-            init.last_server_port = port;
-        })
-        .map_err(|error| Refusal::io("init flag", &error))
 }

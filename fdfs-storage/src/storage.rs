@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use fdfs_core::binlog::{Op, Record};
 use fdfs_core::dist::{self, Dist};
 use fdfs_core::fileid::FileName;
@@ -16,6 +16,7 @@ use crate::binlog::{Binlog, Pending};
 use crate::disk::StorePaths;
 use crate::durable::Durable;
 use crate::identity::{Identity, Params};
+use crate::link::Answers;
 use crate::members::Members;
 use crate::state::{InitFlag, Stat, save};
 use crate::sync::{Peers, Synced};
@@ -31,6 +32,8 @@ pub struct Storage {
     pub identity: Identity,
     /// What the trackers decide.
     pub params: ArcSwap<Params>,
+    /// What the trackers said of both; empty when nobody asks again.
+    pub said: ArcSwapOption<Answers>,
     /// Where its files are.
     pub paths: StorePaths,
     /// What a power cut may take.
@@ -70,6 +73,7 @@ impl Storage {
             settings,
             identity,
             params: ArcSwap::from_pointee(params),
+            said: ArcSwapOption::empty(),
             paths,
             binlog,
             stat,

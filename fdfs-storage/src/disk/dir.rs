@@ -201,7 +201,7 @@ impl Dir {
     }
 
     /// MiB that are neither taken nor promised.
-    pub(super) fn left_mib(&self) -> u64 {
+    pub fn left_mib(&self) -> u64 {
         let promised = self.announced.load(Relaxed).saturating_add(self.written.load(Relaxed));
         self.free.load(Relaxed).saturating_sub(promised) >> 20
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub struct Pool {
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    done: AtomicU64,
 }
 
 #[derive(Default)]
@@ -42,6 +44,11 @@ impl Pool {
     /// With at most `most` threads of this name.
     pub fn new(name: String, most: usize) -> Self {
         Self { shared: Arc::default(), name, most: most.max(1) }
+    }
+
+    /// Calls that have come back.
+    pub fn done(&self) -> u64 {
+        self.shared.done.load(Relaxed)
     }
 
     /// Leaves a call to a thread.
@@ -87,6 +94,7 @@ impl Shared {
                 if catch_unwind(AssertUnwindSafe(job)).is_err() {
                     tracing::error!("a call on a thread of a store path panicked");
                 }
+                self.done.fetch_add(1, Relaxed);
                 state = self.lock();
                 continue;
             }

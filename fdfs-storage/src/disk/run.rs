@@ -3,19 +3,19 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fdfs_core::fileid::{FileName, StorePath};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::dir::Dir;
-use super::health::Event;
+use super::health::{Event, SLOW};
 use super::paths::StorePaths;
 
-/// Longest wait for a call on a store path's threads. Then the path counts as hanging, and nothing but probes is asked
-/// of it until one works.
-pub const LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for a call on a store path's threads. If none of its calls has come back in this time, the path counts as
+/// hanging, and nothing but probes is asked of it until one works.
+pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// What a call does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +63,26 @@ impl StorePaths {
         let pool = if usage == Use::Read { &dir.readers } else { &dir.writers };
         let (answer, answered) = tokio::sync::oneshot::channel();
         let on = Arc::clone(dir);
-        pool.submit(move || drop(answer.send(work(&on)))).map_err(|_| Errno::BUSY)?;
+        let before = pool.done();
+        let job = move || {
+            let began = Instant::now();
+            let done = work(&on);
+            drop(answer.send((began.elapsed(), done)));
+        };
+        pool.submit(job).map_err(|_| Errno::BUSY)?;
         match tokio::time::timeout(LIMIT, answered).await {
-            Ok(done) => done.map_err(|_| Errno::IO)?,
+            Ok(done) => {
+                let (time, done) = done.map_err(|_| Errno::IO)?;
+                if time >= SLOW {
+                    self.watch.learn(dir, Event::Took(time));
+                }
+                done
+            }
             Err(_) => {
-                self.watch.learn(dir, Event::Stuck);
+                // With calls that come back the disk is overtaxed, not hanging.
+                if pool.done() == before {
+                    self.watch.learn(dir, Event::Stuck);
+                }
                 Err(Errno::TIMEDOUT.into())
             }
         }

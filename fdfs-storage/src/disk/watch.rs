@@ -14,7 +14,7 @@ use super::health::{Event, SLOW};
 /// Between two probes.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// A probe that takes longer says that the disk hangs.
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks at calls and probes under way.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Threads whose calls are watched one by one; more share.
@@ -120,7 +120,7 @@ impl Watch {
         while !self.stopped() {
             let began = Instant::now();
             probed.store(self.millis(began), Relaxed);
-            let trouble = !dir.health.is_good();
+            let trouble = !dir.health.takes_files();
             let tried = dir.measure().and_then(|_| if trouble { dir.try_write() } else { Ok(()) });
             probed.store(IDLE, Relaxed);
             let event = match tried {

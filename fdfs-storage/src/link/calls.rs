@@ -11,6 +11,7 @@ use fdfs_net::{CallError, Peer, Timeouts};
 use zerocopy::byteorder::big_endian::I32;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::bootstrap::TrackerAddrs;
 use crate::storage::Storage;
 use crate::sync::{bind_addr, timeouts};
 
@@ -19,6 +20,8 @@ use crate::sync::{bind_addr, timeouts};
 pub struct Calls {
     storage: Arc<Storage>,
     addrs: Arc<[SocketAddr]>,
+    /// All addresses of each, the first first.
+    all: Arc<[TrackerAddrs]>,
     leader: Arc<Mutex<Option<SocketAddr>>>,
     /// Told when the leader is lost.
     lost: Arc<tokio::sync::Notify>,
@@ -26,13 +29,19 @@ pub struct Calls {
 
 impl Calls {
     /// The trackers of `storage.conf`, in its order without duplicates.
-    pub fn new(storage: &Arc<Storage>, addrs: &[SocketAddr]) -> Self {
+    pub fn new(storage: &Arc<Storage>, all: &[TrackerAddrs]) -> Self {
         Self {
             storage: Arc::clone(storage),
-            addrs: addrs.into(),
+            addrs: all.iter().filter_map(|one| one.first().copied()).collect(),
+            all: all.into(),
             leader: Arc::default(),
             lost: Arc::default(),
         }
+    }
+
+    /// All addresses of the tracker that has this one.
+    pub(super) fn alternatives(&self, addr: SocketAddr) -> &[SocketAddr] {
+        self.all.iter().find(|one| one.contains(&addr)).map_or(&[], Vec::as_slice)
     }
 
     /// All of them.
@@ -47,6 +56,7 @@ impl Calls {
 
     /// Notes who leads; answers who did. Without a leader the other trackers are asked at once.
     pub(super) fn set_leader(&self, leader: Option<SocketAddr>) -> Option<SocketAddr> {
+        let leader = leader.map(|addr| self.alternatives(addr).first().copied().unwrap_or(addr));
         let before =
             std::mem::replace(&mut *self.leader.lock().unwrap_or_else(PoisonError::into_inner), leader);
         if leader.is_none() && before.is_some() {
@@ -60,11 +70,20 @@ impl Calls {
         self.lost.notified().await;
     }
 
-    /// Connects to a tracker. These waits are short: there are other trackers.
+    /// Connects to a tracker, by its other address if need be. These waits are short: there are other trackers.
     pub(crate) async fn connect(&self, addr: SocketAddr) -> Result<Peer, CallError> {
         let Timeouts { connect, network } = timeouts(&self.storage);
-        let connect = connect.min(Duration::from_secs(5));
-        Peer::connect(addr, Timeouts { connect, network }, bind_addr(&self.storage)).await
+        let timeouts = Timeouts { connect: connect.min(Duration::from_secs(5)), network };
+        let bind = bind_addr(&self.storage);
+        let first = Peer::connect(addr, timeouts, bind).await;
+        if first.is_err() {
+            for other in self.alternatives(addr).iter().filter(|other| **other != addr) {
+                if let Ok(peer) = Peer::connect(*other, timeouts, bind).await {
+                    return Ok(peer);
+                }
+            }
+        }
+        first
     }
 
     /// The source of `peer`'s old files and the time up to which files are old; `None`: it needs none (command 86).

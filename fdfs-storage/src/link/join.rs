@@ -1,7 +1,5 @@
 //! Join, and the negotiation of who brings the old files (replication 6.2).
 
-use std::net::SocketAddr;
-
 use fdfs_core::ident::{StorageId, StorageStatus};
 use fdfs_core::wire::report::{JoinAnswer, JoinHead, SyncSource};
 use fdfs_core::wire::{Status, Text, cmd};
@@ -41,7 +39,7 @@ pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) 
     let reply = tracker.call(cmd::SYNC_NOTIFY, 0, notice.as_bytes(), 64).await?;
     match reply.status {
         Status::OK => tell_lost(trackers, index, tracker).await,
-        Status::NOENT if Some(tracker.addr()) == trackers.leader() => {
+        Status::NOENT if Some(trackers.addr(index)) == trackers.leader() => {
             tracing::warn!(source = init.sync_src_server, "the source of the old files is gone");
             save(storage.update_init(|init| init.sync_src_server.clear()));
             Ok(())
@@ -122,7 +120,7 @@ fn join_body(trackers: &Trackers, index: usize) -> Vec<u8> {
     };
     let mut body = head.as_bytes().to_vec();
     for addr in trackers.addrs() {
-        body.extend_from_slice(format!("{}\n", line(*addr)).as_bytes());
+        body.extend_from_slice(format!("{}\n", trackers.line(*addr)).as_bytes());
     }
     body
 }
@@ -135,8 +133,4 @@ fn own_status(trackers: &Trackers) -> i8 {
     }
     let all_asked = trackers.count() == 1 || trackers.joined.borrow().iter().all(|joined| *joined);
     if all_asked { 0 } else { -1 }
-}
-
-fn line(addr: SocketAddr) -> String {
-    addr.to_string()
 }

@@ -1,9 +1,12 @@
 //! The trackers: start, join, beats, what they tell (storage 7, tracker 3).
 
+mod answers;
 mod bootstrap;
 mod calls;
 mod join;
 mod merge;
+mod moved;
+mod refresh;
 mod session;
 mod trackers;
 
@@ -15,8 +18,10 @@ use fdfs_net::CancellationToken;
 use tokio::task::LocalSet;
 use tokio_util::task::TaskTracker;
 
-pub use bootstrap::{Bootstrap, resolve};
+pub use answers::Answers;
+pub use bootstrap::{Bootstrap, TrackerAddrs, resolve};
 pub use calls::Calls;
+pub use moved::report_move;
 pub use trackers::Trackers;
 
 use crate::storage::Storage;

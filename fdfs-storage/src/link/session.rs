@@ -17,6 +17,8 @@ use zerocopy::byteorder::big_endian::{I32, I64};
 
 use super::join::join;
 use super::merge::merge;
+use super::moved::{self, CHANGELOG_MAX};
+use super::refresh::refresh;
 use super::trackers::Trackers;
 use crate::storage::Storage;
 
@@ -61,6 +63,7 @@ pub(super) async fn keep(trackers: Rc<Trackers>, index: usize, stop: Cancellatio
 async fn talk(trackers: &Trackers, index: usize, said: &mut String) -> Result<(), CallError> {
     let mut tracker = trackers.connect(trackers.addr(index)).await?;
     tracing::info!(tracker = %tracker.addr(), "successfully connect to tracker server {}", tracker.addr());
+    refresh(&trackers.storage, &mut tracker).await?;
     join(trackers, index, &mut tracker).await?;
     said.clear();
     let mut session = Session::new(trackers, index, tracker);
@@ -165,7 +168,7 @@ impl<'a> Session<'a> {
     /// files are still missing here.
     async fn correct(&mut self) -> Result<(), CallError> {
         use StorageStatus::{Active, Offline, Online};
-        let addr = self.tracker.addr();
+        let addr = self.trackers.addr(self.index);
         if self.trackers.leader().is_none_or(|leader| leader == addr) {
             return Ok(());
         }
@@ -223,7 +226,13 @@ impl<'a> Session<'a> {
         let body = if self.sent == Some(block) { &[][..] } else { block.as_bytes() };
         let answer = self.ask(cmd::STORAGE_BEAT, body, ANSWER_MAX).await?;
         self.sent = Some(block);
-        self.take(&answer).await
+        self.take(&answer).await?;
+        let params = self.storage.params.load();
+        if params.ip_changed_auto_adjust && !params.use_storage_id {
+            let lines = self.tracker.ask(cmd::CHANGELOG_REQ, b"", CHANGELOG_MAX).await?;
+            moved::apply(self.storage, &String::from_utf8_lossy(&lines));
+        }
+        Ok(())
     }
 
     async fn disk(&mut self) -> Result<(), CallError> {

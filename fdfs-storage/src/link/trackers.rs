@@ -52,6 +52,14 @@ impl Trackers {
         self.calls.addrs()
     }
 
+    /// `ip:port`, or `ip,ip:port`, with brackets around addresses with colons.
+    pub(super) fn line(&self, addr: SocketAddr) -> String {
+        let all = self.calls.alternatives(addr);
+        let all = if all.is_empty() { std::slice::from_ref(&addr) } else { all };
+        let hosts = all.iter().map(|addr| addr.ip().to_string()).collect();
+        fdfs_core::settings::Addrs { hosts, port: addr.port() }.to_string()
+    }
+
     /// The one that was said to be the leader.
     pub(super) fn leader(&self) -> Option<SocketAddr> {
         self.calls.leader()
@@ -59,7 +67,9 @@ impl Trackers {
 
     /// Notes that `teller` says who leads.
     pub(super) fn set_leader(&self, teller: SocketAddr, leader: Option<SocketAddr>) {
-        if self.calls.set_leader(leader) == leader {
+        let before = self.calls.set_leader(leader);
+        let leader = self.calls.leader();
+        if before == leader {
             return;
         }
         match leader {

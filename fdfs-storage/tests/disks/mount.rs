@@ -37,8 +37,18 @@ impl Ext4 {
         self.mounted = true;
     }
 
+    /// Waits until nothing is being written.
     pub fn remount(&self, how: &str) {
-        run("mount", &[Path::new("-o"), Path::new(&format!("remount,{how}")), &self.at()]);
+        let end = Instant::now() + Duration::from_secs(60);
+        let options = format!("remount,{how}");
+        loop {
+            let done = Command::new("mount").args(["-o", &options]).arg(self.at()).output().unwrap();
+            if done.status.success() {
+                return;
+            }
+            assert!(Instant::now() < end, "{}", String::from_utf8_lossy(&done.stderr));
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until nothing uses it any more.

@@ -23,7 +23,7 @@ use fdfs_storage::state::{InitFlag, Stat};
 
 pub const GROUP: &str = "group1";
 /// Longest wait for anything.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Running {
     pub addr: SocketAddr,
@@ -65,6 +65,7 @@ impl Running {
         let mut params = Params {
             use_storage_id: false,
             id_in_names: false,
+            trust_server_id: false,
             store_path: 0,
             reserve: Reserve::Bytes(0),
             wide_addresses: false,

@@ -55,6 +55,7 @@ impl Member {
         let params = Params {
             use_storage_id: true,
             id_in_names: false,
+            trust_server_id: false,
             store_path: 0,
             reserve: Reserve::Bytes(0),
             wide_addresses: false,
