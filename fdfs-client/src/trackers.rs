@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use fdfs_core::settings::ClientSettings;
+use fdfs_core::wire::Status;
 use fdfs_net::{Peer, Timeouts};
 
 use crate::error::ClientError;
@@ -57,7 +58,8 @@ impl Trackers {
         peer.ask(cmd, body, ANSWER_MAX).await.map_err(ClientError::call(doing))
     }
 
-    /// Asks the current tracker, then the others. An answer is an answer, even a refusal.
+    /// Asks the current tracker, then the others. An answer is an answer, even a refusal; but a tracker that knows no such
+    /// thing may have started a moment ago, and the others are asked too.
     pub async fn ask(
         &self,
         doing: &'static str,
@@ -76,7 +78,7 @@ impl Trackers {
                     self.keep(start, peer);
                     return Ok((addr, answer));
                 }
-                Err(error) if error.status().is_some() => {
+                Err(error) if error.status().is_some_and(|status| status != Status::NOENT) => {
                     self.keep(start, peer);
                     return Err(ClientError::call(doing)(error));
                 }
@@ -84,6 +86,7 @@ impl Trackers {
             }
         }
         let last = Cell::new(None);
+        let mut unknown = None;
         for step in 0..self.addrs.len() {
             let index = (start + step) % self.addrs.len();
             let addr = self.addrs[index];
@@ -96,6 +99,9 @@ impl Trackers {
                 Ok((peer, Ok(answer))) => {
                     self.keep(index, peer);
                     return Ok((addr, answer));
+                }
+                Ok((_, Err(error))) if error.status() == Some(Status::NOENT) => {
+                    unknown = unknown.or(Some(ClientError::call(doing)(error)));
                 }
                 Ok((peer, Err(error))) if error.status().is_some() => {
                     self.keep(index, peer);
@@ -110,7 +116,7 @@ impl Trackers {
                 }
             }
         }
-        Err(last.into_inner().unwrap_or_else(|| ClientError::invalid(doing, "no tracker")))
+        Err(unknown.or(last.into_inner()).unwrap_or_else(|| ClientError::invalid(doing, "no tracker")))
     }
 
     fn keep(&self, index: usize, peer: Peer) {

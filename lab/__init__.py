@@ -1,0 +1,1 @@
+"""The reference deployment in network namespaces: see ci/lab."""
