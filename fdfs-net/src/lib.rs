@@ -24,5 +24,5 @@ pub use net::{SLICE, unix_now};
 #[cfg(feature = "sim")]
 pub use net::{Skew, with_clock};
 pub use peer::{Peer, PeerReader, PeerWriter, Reply, Timeouts};
-pub use server::{Bound, Flow, Server, ServerConf, Service, listen_addrs};
+pub use server::{Bound, Flow, Live, Server, ServerConf, Service, listen_addrs};
 pub use tokio_util::sync::CancellationToken;

@@ -17,6 +17,7 @@ pub mod link;
 mod members;
 mod publish;
 mod recovery;
+mod reload;
 mod run;
 pub mod scrub;
 pub mod service;
@@ -26,5 +27,5 @@ mod storage;
 pub mod sync;
 
 pub use members::{Member, Members};
-pub use run::{LOG_NAME, load, run};
+pub use run::{LOG_NAME, Start, load, run};
 pub use storage::{Storage, now};

@@ -11,12 +11,13 @@ use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::Status;
 use fdfs_net::daemon::{Loaded, Refusal, Running};
 use fdfs_net::log::LogConf;
-use fdfs_net::{AllowHosts, CancellationToken, Server, ServerConf, raise_open_files};
+use fdfs_net::{AllowHosts, CancellationToken, Live, Server, ServerConf, raise_open_files};
 
 use crate::binlog::Binlog;
 use crate::disk::{StorePaths, Threads};
 use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
 use crate::recovery;
+use crate::reload::Reload;
 use crate::scrub;
 use crate::service::StorageService;
 use crate::start;
@@ -32,12 +33,20 @@ const READY_AFTER: Duration = Duration::from_secs(5);
 /// Connections that peers and trackers find free when clients have taken all others.
 const RESERVED: usize = 16;
 /// Open files besides two for each connection (socket and file).
-const OWN_FILES: u64 = 1024;
+pub(crate) const OWN_FILES: u64 = 1024;
 /// Between two looks at what is to be saved.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What a daemon starts with.
+pub struct Start {
+    /// The config file.
+    pub conf: PathBuf,
+    /// What is in it.
+    pub settings: StorageSettings,
+}
+
 /// Reads `storage.conf`.
-pub fn load(path: &Path) -> Result<Loaded<StorageSettings>, Refusal> {
+pub fn load(path: &Path) -> Result<Loaded<Start>, Refusal> {
     let (settings, warnings) = StorageSettings::load(path)?;
     if settings.disabled {
         return Err(Refusal::new(
@@ -53,17 +62,19 @@ pub fn load(path: &Path) -> Result<Loaded<StorageSettings>, Refusal> {
         settings: settings.error_log.clone(),
     };
     let warnings = warnings.iter().map(ToString::to_string).collect();
+    let settings = Start { conf: path.to_owned(), settings };
     Ok(Loaded { settings, base_path, log, warnings })
 }
 
 /// Serves until the process is told to stop.
-pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refusal> {
+pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
+    let Start { conf, settings } = started;
     let up_time = now();
     raise_open_files(u64::from(settings.max_connections) * 2 + OWN_FILES);
     for text in not_applied(&settings) {
         tracing::warn!("{text}");
     }
-    let (listen, bound) = bind(&settings)?;
+    let (listen, bound, live) = bind(&settings)?;
     let threads = Threads { read: settings.readers(), write: settings.writers() };
     let paths = StorePaths::with_threads(&settings.store_paths, settings.subdir_count_per_path, threads)
         .map_err(|error| Refusal::new(Status::from_io(&error).0, format!("cannot use a {error}")))?;
@@ -108,6 +119,8 @@ pub fn run(settings: StorageSettings, running: &mut Running) -> Result<(), Refus
     storage.said.store(Some(Arc::new(found.answers)));
     start::check_marks(&storage)?;
     start::save_addresses(&storage)?;
+    let reload = Reload::new(conf, &storage, live);
+    running.on_rotate(move || reload.run());
     serve(&storage, trackers, bound, running)
 }
 
@@ -142,7 +155,7 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
     .collect()
 }
 
-fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound), Refusal> {
+fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound, Arc<Live>), Refusal> {
     let mut conf = ServerConf::new(start::listen(settings)?);
     let (allow, warnings) = AllowHosts::parse(&settings.allow_hosts);
     for warning in warnings {
@@ -153,8 +166,9 @@ fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound)
     conf.network_timeout = settings.client_timeout();
     conf.buff_size = settings.buffer();
     conf.reserved_peers = RESERVED.min(conf.max_connections / 4);
+    let live = Arc::clone(&conf.live);
     let bound = Server::bind(conf).map_err(|error| Refusal::io("network", &error))?;
-    Ok((bound.local_addrs(), bound))
+    Ok((bound.local_addrs(), bound, live))
 }
 
 /// `None` when the daemon is stopped before a tracker has answered.

@@ -4,14 +4,16 @@ mod file;
 mod time;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fdfs_core::settings::{LogFormat, LogLevel, LogSettings};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 
 pub use file::LogFile;
 pub use time::{LocalTime, local_time};
@@ -43,18 +45,31 @@ pub fn init(conf: &LogConf) -> std::io::Result<Option<Arc<LogFile>>> {
         None => None,
     };
     let sink = Sink(file.clone());
-    let builder =
-        tracing_subscriber::fmt().with_ansi(false).with_max_level(filter(conf.level)).with_writer(sink);
+    let (level, change) = reload::Layer::new(filter(conf.level));
+    let registry = tracing_subscriber::registry().with(level);
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(sink);
     let set = match conf.format {
         LogFormat::Json => {
-            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+            tracing::subscriber::set_global_default(registry.with(layer.json().flatten_event(true)))
         }
-        _ => tracing::subscriber::set_global_default(builder.event_format(Classic).finish()),
+        _ => tracing::subscriber::set_global_default(registry.with(layer.event_format(Classic))),
     };
+    if set.is_ok() {
+        let _ = CHANGE.set(Box::new(move |level| drop(change.reload(filter(level)))));
+    }
     // A second daemon in the same process (tests) writes to the log of the first.
     drop(set);
     Ok(file)
 }
+
+/// Changes the level of the log of this process.
+pub fn set_level(level: LogLevel) {
+    if let Some(change) = CHANGE.get() {
+        change(level);
+    }
+}
+
+static CHANGE: OnceLock<Box<dyn Fn(LogLevel) + Send + Sync>> = OnceLock::new();
 
 /// The lines that are at least as urgent as `level`.
 pub fn filter(level: LogLevel) -> LevelFilter {

@@ -87,14 +87,15 @@ impl Acceptor<'_> {
     /// Deals the connection to the worker with the fewest, or closes it.
     fn admit(&self, stream: tokio::net::TcpStream, peer: SocketAddr) {
         let conf = &self.shared.conf;
-        if !conf.allow.allows(peer.ip()) {
+        if !conf.live.allows(&conf.allow, peer.ip()) {
             tracing::error!(%peer, "connection refused: not in allow_hosts");
             return;
         }
         let open = self.shared.open.load(Relaxed);
+        let most = conf.live.max_connections(conf.max_connections);
         let limit = match (conf.is_peer)(peer.ip().to_canonical()) {
-            true => conf.max_connections,
-            false => conf.max_connections.saturating_sub(conf.reserved_peers).max(1),
+            true => most,
+            false => most.saturating_sub(conf.reserved_peers).max(1),
         };
         // Room is made before it is needed: a storm finds the oldest idle connections gone.
         if open >= limit.saturating_sub(limit / 16) {

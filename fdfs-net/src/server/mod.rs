@@ -1,9 +1,10 @@
 //! The accept loop and the workers: one acceptor hands sockets to one thread per core, each with its own
 //! current-thread runtime; a connection never changes threads.
 
-#[cfg(not(feature = "sim"))]
 mod accept;
 mod connection;
+#[cfg(not(feature = "sim"))]
+mod live;
 #[cfg(not(feature = "sim"))]
 mod run;
 #[cfg(feature = "sim")]
@@ -25,6 +26,7 @@ use crate::conn::Conn;
 use crate::error::ConnError;
 
 #[cfg(not(feature = "sim"))]
+pub use live::Live;
 pub use run::{Bound, Server};
 #[cfg(feature = "sim")]
 pub use simulated::{Bound, Server};
@@ -80,6 +82,8 @@ pub struct ServerConf {
     pub close_on_bad_test: bool,
     /// Who may connect.
     pub allow: AllowHosts,
+    /// What changes of both while it runs.
+    pub live: Arc<Live>,
     /// Whether an address is a cluster peer and may use the reserved slots.
     pub is_peer: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
@@ -97,6 +101,7 @@ impl ServerConf {
             drain: Duration::from_secs(10),
             close_on_bad_test: true,
             allow: AllowHosts::anyone(),
+            live: Arc::default(),
             is_peer: Arc::new(|_| false),
         }
     }

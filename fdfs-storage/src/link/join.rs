@@ -17,13 +17,17 @@ pub(crate) const VERSION: &str = "6.16.1";
 pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) -> Result<(), CallError> {
     let storage = &trackers.storage;
     let body = join_body(trackers, index);
-    let answer = tracker.ask(cmd::STORAGE_JOIN, &body, 64).await?;
+    let answer = tracker.ask(cmd::STORAGE_JOIN, &body, 64).await;
+    // A refusal is an answer too: a tracker that does not know us while no other one can tell it must be asked again.
+    if answer.as_ref().err().is_none_or(|error| error.status().is_some()) {
+        trackers.joined.borrow_mut()[index] = true;
+    }
+    let answer = answer?;
     let answer = JoinAnswer::read_from_bytes(&answer).map_err(|_| CallError {
         addr: tracker.addr(),
         doing: "join",
         kind: CallErrorKind::BadAnswer("not 17 bytes".into()),
     })?;
-    trackers.joined.borrow_mut()[index] = true;
     let status = StorageStatus::from_wire(answer.status).ok();
     trackers.statuses.borrow_mut()[index] = status;
     tracing::info!(tracker = %tracker.addr(), status = status.map_or("?", StorageStatus::name), "joined");

@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
     async fn step(&mut self) -> Result<(), CallError> {
         let mut changes = self.storage.members.follow();
         let mut soon = self.beat_at.min(self.disk_at);
-        let leads = self.trackers.leader() == Some(self.tracker.addr());
+        let leads = self.trackers.leader() == Some(self.trackers.addr(self.index));
         if leads {
             soon = soon.min(Instant::now() + PROBE);
         }

@@ -16,7 +16,7 @@ pub struct Trackers {
     calls: Calls,
     /// Own status as each tracker sees it.
     pub(super) statuses: RefCell<Vec<Option<StorageStatus>>>,
-    /// Trackers that have answered a join.
+    /// Trackers that have answered a join, with whatever.
     pub(super) joined: RefCell<Vec<bool>>,
     /// Another member was asked for the files since this process began.
     pub(super) is_empty: Cell<bool>,

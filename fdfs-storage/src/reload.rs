@@ -1,0 +1,139 @@
+//! SIGHUP: the config file is read again, and what can change in a running daemon does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fdfs_core::settings::StorageSettings;
+use fdfs_net::{AllowHosts, Live};
+
+use crate::storage::Storage;
+
+/// Fields whose change is taken at once; a change of another one is told.
+pub const LIVE: &[&str] = &["allow_hosts", "log_level", "max_connections", "store_paths"];
+
+/// The settings in force, and where they come from.
+pub struct Reload {
+    conf: PathBuf,
+    now: Mutex<StorageSettings>,
+    storage: Arc<Storage>,
+    live: Arc<Live>,
+}
+
+impl Reload {
+    /// With the settings of the start.
+    pub fn new(conf: PathBuf, storage: &Arc<Storage>, live: Arc<Live>) -> Self {
+        let now = Mutex::new(storage.settings.clone());
+        Self { conf, now, storage: Arc::clone(storage), live }
+    }
+
+    /// Reads the file again. A file with a mistake changes nothing.
+    pub fn run(&self) {
+        let (new, warnings) = match StorageSettings::load(&self.conf) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                tracing::error!("the settings stay as they were: {error}");
+                return;
+            }
+        };
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, (before, after)) in differences(&now, &new) {
+            if !LIVE.contains(&key.as_str()) {
+                tracing::warn!("{key} has changed from {before} to {after}: a restart is needed");
+                continue;
+            }
+            tracing::info!("{key} has changed from {before} to {after}");
+            match key.as_str() {
+                "allow_hosts" => self.allow(&new),
+                "log_level" => fdfs_net::log::set_level(new.log_level),
+                "max_connections" => {
+                    let most = usize::try_from(new.max_connections).unwrap_or(usize::MAX);
+                    fdfs_net::raise_open_files(u64::from(new.max_connections) * 2 + crate::run::OWN_FILES);
+                    self.live.set_max_connections(most);
+                }
+                _ => self.readonly(&now, &new),
+            }
+        }
+        *now = new;
+    }
+
+    fn allow(&self, new: &StorageSettings) {
+        let (allow, warnings) = AllowHosts::parse(&new.allow_hosts);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        self.live.set_allow(allow);
+    }
+
+    /// Which paths take new files can change, not where they are.
+    fn readonly(&self, now: &StorageSettings, new: &StorageSettings) {
+        let folders = |settings: &StorageSettings| -> Vec<String> {
+            settings.store_paths.iter().map(|one| one.path.clone()).collect()
+        };
+        if folders(now) != folders(new) {
+            tracing::warn!("the store paths are others: a restart is needed");
+            return;
+        }
+        for (path, conf) in self.storage.paths.indexes().zip(&new.store_paths) {
+            if self.storage.paths.dir(path).is_readonly() != conf.readonly {
+                let word = if conf.readonly { "takes no new files" } else { "takes new files again" };
+                tracing::info!(path = %conf.path, "the store path {word}");
+                self.storage.paths.set_readonly(path, conf.readonly);
+            }
+        }
+    }
+}
+
+/// Fields that differ, with both values as text.
+fn differences(a: &StorageSettings, b: &StorageSettings) -> BTreeMap<String, (String, String)> {
+    let (a, b) = (fields(a), fields(b));
+    let differ = a.iter().filter_map(|(key, before)| {
+        let after = b.get(key)?;
+        (before != after).then(|| (key.clone(), (before.clone(), after.clone())))
+    });
+    differ.collect()
+}
+
+/// Name and value of each field, from the indented debug text of the struct.
+fn fields(settings: &StorageSettings) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    let mut key = String::new();
+    for line in format!("{settings:#?}").lines().skip(1) {
+        let Some(line) = line.strip_prefix("    ") else { continue };
+        match line.split_once(": ").filter(|(name, _)| !name.starts_with([' ', ')', ']', '}'])) {
+            Some((name, value)) => {
+                key = name.to_owned();
+                all.insert(key.clone(), value.trim_end_matches(',').to_owned());
+            }
+            None => {
+                if let Some(value) = all.get_mut(&key) {
+                    *value += line.trim().trim_end_matches(',');
+                }
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_differ_are_named() {
+        let a = StorageSettings::default();
+        let mut b = a.clone();
+        assert!(differences(&a, &b).is_empty());
+        b.max_connections = 9;
+        b.allow_hosts = vec!["10.0.0.1".into(), "10.0.0.2".into()];
+        let found = differences(&a, &b);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["allow_hosts", "max_connections"]);
+        assert_eq!(found["max_connections"], ("256".into(), "9".into()));
+        assert!(found["allow_hosts"].1.contains("10.0.0.2"));
+        let all = fields(&a);
+        assert!(LIVE.iter().all(|key| all.contains_key(*key)), "{all:?}");
+    }
+}
