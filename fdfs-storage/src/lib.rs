@@ -2,6 +2,7 @@
 //!
 //! - [`disk`]: the store paths; files appear under their name whole or not at all;
 //! - [`durable`]: what a power cut may take;
+//! - [`edit`]: changes inside appender files, whole or not at all;
 //! - [`state`]: small files that outlive the process;
 //! - [`binlog`]: the replication log;
 //! - [`service`]: what clients and peers ask;
@@ -12,6 +13,7 @@
 pub mod binlog;
 pub mod disk;
 pub mod durable;
+pub mod edit;
 pub mod identity;
 pub mod link;
 mod members;

@@ -118,6 +118,7 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
             .map_err(|error| Refusal::io("storage", &error))?;
     storage.said.store(Some(Arc::new(found.answers)));
     start::check_marks(&storage)?;
+    crate::edit::replay(&storage).map_err(|error| Refusal::io("changes under way", &error))?;
     start::save_addresses(&storage)?;
     let reload = Reload::new(conf, &storage, live);
     running.on_rotate(move || reload.run());

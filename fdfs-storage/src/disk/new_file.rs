@@ -84,6 +84,32 @@ impl NewFile {
         Ok(rustix::fs::futimens(&self.file, &Timestamps { last_access: time, last_modification: time })?)
     }
 
+    /// Its store path.
+    pub(crate) fn dir(&self) -> &Arc<Dir> {
+        &self.dir
+    }
+
+    /// Gives the file a name outside the public tree, in a folder of the store path that is made when it is missing.
+    pub(crate) fn keep_as(&mut self, folder: &str, name: &str) -> io::Result<()> {
+        let data = self.dir.data();
+        let once = |temp: &Option<String>| match temp {
+            Some(temp) => rustix::fs::renameat_with(data, temp, data, name, RenameFlags::NOREPLACE),
+            None => link_unnamed(&self.file, data, name.as_bytes()),
+        };
+        match once(&self.temp) {
+            Err(Errno::NOENT) => {
+                match rustix::fs::mkdirat(data, folder, Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                once(&self.temp)?;
+            }
+            done => done?,
+        }
+        self.temp = None;
+        Ok(())
+    }
+
     /// Gives the file its name. An error of kind `AlreadyExists` when there is one of that name.
     pub fn publish(&mut self, name: &FileName) -> io::Result<()> {
         debug_assert_eq!(name.path(), self.dir.path(), "a file stays on its store path");

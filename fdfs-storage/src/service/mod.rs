@@ -2,7 +2,9 @@
 
 mod delete;
 mod download;
+mod edit;
 mod info;
+mod link;
 mod metadata;
 mod refuse;
 mod upload;
@@ -58,6 +60,11 @@ impl Service for StorageService {
             }
             cmd::UPLOAD_SLAVE_FILE => upload::slave(storage, conn, head, &mut body).await,
             cmd::DOWNLOAD_FILE => download::download(storage, conn, head, &mut body).await,
+            cmd::APPEND_FILE => edit::append(storage, conn, &mut body).await,
+            cmd::MODIFY_FILE => edit::modify(storage, conn, &mut body).await,
+            cmd::TRUNCATE_FILE => edit::truncate(storage, conn, head, &mut body).await,
+            cmd::REGENERATE_APPENDER_FILENAME => edit::regenerate(storage, conn, head, &mut body).await,
+            cmd::CREATE_LINK => link::create(storage, conn, head, &mut body).await,
             cmd::DELETE_FILE => delete::delete(storage, conn, head, &mut body).await,
             cmd::SET_METADATA => metadata::set(storage, conn, head, &mut body).await,
             cmd::GET_METADATA => metadata::get(storage, conn, head, &mut body).await,

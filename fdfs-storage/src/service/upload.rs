@@ -184,7 +184,7 @@ async fn write(
     done.map_err(|error| Refused::io("write", "a new file", &error))
 }
 
-fn reply_name(storage: &Storage, conn: &mut Conn, name: &FileName) {
+pub(super) fn reply_name(storage: &Storage, conn: &mut Conn, name: &FileName) {
     let logic = name.logic();
     let answer = GroupAndName { group: storage.identity.group, name: logic.as_bytes() };
     conn.reply_head(16 + logic.len() as u64);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bodies;
+mod edits;
 mod faults;
 mod files;
 mod metadata;

@@ -16,6 +16,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{is_deleted, log, note};
 use crate::disk::{self, NewFile};
+use crate::edit::copy_range;
 use crate::service::{Answer, Body, Refused, Session, receive_content};
 use crate::storage::Storage;
 
@@ -174,27 +175,4 @@ fn set_mtime(file: &File, unix_secs: i64) -> io::Result<()> {
     let time = rustix::fs::Timespec { tv_sec: unix_secs, tv_nsec: 0 };
     let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
     Ok(rustix::fs::futimens(file, &times)?)
-}
-
-/// Copies `len` bytes from the beginning of one file to `start` of another.
-fn copy_range(from: &File, to: &File, start: u64, len: u64) -> io::Result<()> {
-    let (mut at, mut out) = (0, start);
-    while at < len {
-        let most = usize::try_from(len - at).unwrap_or(usize::MAX).min(8 << 20);
-        match rustix::fs::copy_file_range(from, Some(&mut at), to, Some(&mut out), most) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => {}
-            Err(rustix::io::Errno::XDEV | rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                let mut bytes = vec![0; most.min(256 << 10)];
-                let got = from.read_at(&mut bytes, at)?;
-                if got == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                to.write_all_at(&bytes[..got], out)?;
-                (at, out) = (at + got as u64, out + got as u64);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }

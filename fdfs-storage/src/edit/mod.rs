@@ -1,0 +1,203 @@
+//! Changes inside appender files: whole or not at all.
+//!
+//! The content of a change arrives completely before anything is touched. Then, with the file's lock held: the change is
+//! written down in the journal of the store path, made, logged, and struck out of the journal. A process that is killed in
+//! between finds it there at its next start and completes it ([`replay`]); a change that fails is taken back.
+
+mod journal;
+mod ranges;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
+use fdfs_core::binlog::{Op, Record};
+use fdfs_core::fileid::FileName;
+use fdfs_core::wire::Status;
+use fdfs_core::wire::list::stat;
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+
+use crate::disk::{self, NewFile};
+use crate::service::Refused;
+use crate::storage::{Storage, now};
+pub use journal::replay;
+pub(crate) use ranges::copy_range;
+
+/// What is written, complete.
+pub enum Data {
+    /// In memory.
+    Small(Bytes),
+    /// In a file without a name, and its length in bytes.
+    Large(NewFile, u64),
+}
+
+/// A change that a client asked for.
+pub enum Change {
+    /// At the end.
+    Append(Data),
+    /// From this byte on, which is at most the size.
+    Modify(u64, Data),
+    /// To this length.
+    Truncate(u64),
+}
+
+/// Range of a change and how long the file was: `start`, `len`, `old size`.
+struct Plan {
+    op: Op,
+    start: u64,
+    len: u64,
+    size: u64,
+}
+
+impl Data {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Small(bytes) => bytes.len() as u64,
+            Self::Large(_, len) => *len,
+        }
+    }
+}
+
+impl Change {
+    /// Bytes that are written.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Append(data) | Self::Modify(_, data) => data.len(),
+            Self::Truncate(_) => 0,
+        }
+    }
+
+    /// Whether it is over in a moment on a disk that is quick.
+    pub fn is_short(&self) -> bool {
+        !matches!(self, Self::Append(Data::Large(..)) | Self::Modify(_, Data::Large(..)))
+    }
+
+    /// What it means for a file of `size` bytes; `None`: nothing.
+    fn plan(&self, size: u64) -> Result<Option<Plan>, Refused> {
+        let plan = match self {
+            Self::Append(data) => Plan { op: Op::Append, start: size, len: data.len(), size },
+            Self::Modify(start, _) if *start > size => {
+                let why = format!("modify from byte {start} of a file of {size} bytes");
+                return Err(Refused::invalid(why));
+            }
+            Self::Modify(start, data) => Plan { op: Op::Modify, start: *start, len: data.len(), size },
+            // The record of a truncation holds the old and the new size.
+            Self::Truncate(new) => Plan { op: Op::Truncate, start: size, len: *new, size },
+        };
+        let nothing = match plan.op {
+            Op::Truncate => plan.len == size,
+            _ => plan.len == 0,
+        };
+        Ok((!nothing).then_some(plan))
+    }
+}
+
+/// An appender file that is there (storage 11.2).
+pub fn check(storage: &Storage, name: &FileName) -> Result<u64, Refused> {
+    let found = disk::lstat(&storage.paths, name).map_err(|error| Refused::io("stat", name, &error))?;
+    if !disk::is_file(&found) || !name.is_appender() {
+        return Err(Refused::invalid(format!("{name} is no appender file")));
+    }
+    Ok(disk::size(&found))
+}
+
+/// Makes a change.
+pub fn apply(storage: &Storage, name: &FileName, change: Change) -> Result<(), Refused> {
+    let failed = |error: io::Error| Refused::io("change", name, &error);
+    let _alone = storage.lock_name(name);
+    let size = check(storage, name)?;
+    let Some(plan) = change.plan(size)? else { return Ok(()) };
+    let file = open(storage, name).map_err(failed)?;
+    let timestamp = now();
+    let more = Some(format!("{} {}", plan.start, plan.len));
+    let record = Record { timestamp, op: plan.op, replica: false, name: name.logic(), more };
+    let (mut temp, small) = match change {
+        Change::Append(Data::Large(file, _)) | Change::Modify(_, Data::Large(file, _)) => (file, None),
+        Change::Append(Data::Small(bytes)) | Change::Modify(_, Data::Small(bytes)) => {
+            (NewFile::create(&storage.paths, name.path()).map_err(failed)?, Some(bytes))
+        }
+        Change::Truncate(_) => (NewFile::create(&storage.paths, name.path()).map_err(failed)?, None),
+    };
+    if plan.op == Op::Modify {
+        // Nothing is overwritten unless there is room for all of it.
+        reserve(&file, plan.start, plan.len).map_err(failed)?;
+    }
+    let content = small.as_deref().unwrap_or_default();
+    let entry = journal::enter(&mut temp, content, &record, storage.durable.waits()).map_err(failed)?;
+    let done = (|| {
+        match (plan.op, &small) {
+            (Op::Truncate, _) => {}
+            (_, Some(bytes)) => file.write_all_at(bytes, plan.start)?,
+            (_, None) => copy_range(&temp.reopen()?, &file, plan.start, plan.len)?,
+        }
+        let pending = storage.binlog.append(&record)?;
+        if plan.op == Op::Truncate {
+            file.set_len(plan.len)?;
+        }
+        set_mtime(&file, timestamp)?;
+        Ok(pending)
+    })();
+    storage.stat.count(stat::FILE_WRITE, done.is_ok());
+    match (&done, plan.op) {
+        (Ok(_), _) => {}
+        // There was room: the disk itself fails.
+        (Err(error), Op::Modify) => tracing::error!(file = %name, %error, "a range may be changed in part"),
+        (Err(_), _) => file.set_len(plan.size).map_err(failed)?,
+    }
+    entry.strike().map_err(failed)?;
+    done.map_err(failed)?.settle();
+    storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
+    Ok(())
+}
+
+/// Gives an appender file its ordinary name `new`, and its metadata too (storage 11.11).
+pub fn rename(storage: &Storage, old: &FileName, new: &FileName, size: u64) -> Result<(), Refused> {
+    let failed = |error: io::Error| Refused::io("rename", old, &error);
+    let _alone = storage.lock_name(old);
+    if check(storage, old)? != size {
+        return Err(Refused::new(Status::BUSY, format!("{old} changed while its name was made")));
+    }
+    let timestamp = now();
+    let more = Some(old.logic());
+    let record = Record { timestamp, op: Op::Rename, replica: false, name: new.logic(), more };
+    let mut temp = NewFile::create(&storage.paths, old.path()).map_err(failed)?;
+    let entry = journal::enter(&mut temp, b"", &record, storage.durable.waits()).map_err(failed)?;
+    let done = storage.binlog.append(&record).and_then(|pending| {
+        disk::rename(&storage.paths, old, new)?;
+        Ok(pending)
+    });
+    entry.strike().map_err(failed)?;
+    done.map_err(failed)?.settle();
+    storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
+    let (Some(old_metadata), Some(new_metadata)) = (old.metadata(), new.metadata()) else { return Ok(()) };
+    if disk::lstat(&storage.paths, &old_metadata).is_err() {
+        return Ok(());
+    }
+    // Two records that members of every kind understand.
+    let created = storage.log(timestamp, Op::Create, &new_metadata).map_err(failed)?;
+    let deleted = storage.log(timestamp, Op::Delete, &old_metadata).map_err(failed)?;
+    disk::rename(&storage.paths, &old_metadata, &new_metadata).map_err(failed)?;
+    created.settle();
+    deleted.settle();
+    Ok(())
+}
+
+fn open(storage: &Storage, name: &FileName) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(rustix::fs::openat(storage.paths.data(name.path()), name.true_name(), flags, Mode::empty())?.into())
+}
+
+/// Room on the disk for a range; file systems that cannot say are believed.
+fn reserve(file: &File, start: u64, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, start, len) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn set_mtime(file: &File, unix_secs: i64) -> io::Result<()> {
+    let time = rustix::fs::Timespec { tv_sec: unix_secs, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::futimens(file, &times)?)
+}
