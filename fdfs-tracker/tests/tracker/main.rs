@@ -3,6 +3,8 @@
 
 mod election;
 mod joining;
+mod listeners;
 mod recorded;
+mod robust;
 mod support;
 mod wrong;
