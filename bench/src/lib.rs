@@ -1,4 +1,7 @@
 //! What the measuring programs share: load, the CPU time of another process, and its system calls.
 
+pub mod echo;
 pub mod load;
+pub mod pipeline;
 pub mod process;
+pub mod tracker;
