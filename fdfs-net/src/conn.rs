@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use fdfs_core::wire::{Header, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -79,6 +79,9 @@ impl Conn {
 
     /// The next `n` bytes of the body, for its fixed part. `n` is bounded by the caller.
     pub async fn take(&mut self, n: usize) -> Result<Bytes, ConnError> {
+        if n == 0 {
+            return Ok(Bytes::new());
+        }
         while self.input.len() < n {
             let missing = n - self.input.len();
             self.input.reserve(missing);
@@ -200,7 +203,8 @@ impl Conn {
     ) -> Result<Option<Header>, ConnError> {
         loop {
             if let Some(head) = Header::peek(&self.input) {
-                drop(self.input.split_to(Header::SIZE));
+                // Not split_to, which makes the buffer a shared one for nothing.
+                self.input.advance(Header::SIZE);
                 if self.out.len() >= OUT_STEP {
                     self.flush().await?;
                 }

@@ -14,7 +14,7 @@ mod status;
 pub mod storage;
 pub mod sync;
 
-pub use field::{AddrWidth, IpField, Text, TextError, put_ip};
+pub use field::{AddrWidth, IpField, Text, TextError, put_ip, put_ip_of};
 pub use header::Header;
 pub use status::Status;
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::BufMut;
 
-use super::{AddrWidth, BadMessage, Text, put_ip};
+use super::{AddrWidth, BadMessage, Text, put_ip_of};
 use crate::ident::GroupName;
 
 /// `group 16` of commands 90, 104, 107 and 108.
@@ -146,7 +146,7 @@ pub fn put_fetch_all(
         if i == 0 || form == FetchAllForm::EachPort {
             put_addr(out, *addr, width);
         } else {
-            put_ip(out, addr.ip().to_string().as_bytes(), width.record());
+            put_ip_of(out, addr.ip(), width.record());
         }
     }
 }
@@ -160,7 +160,7 @@ pub fn parse_fetch_all(body: &[u8]) -> Result<(GroupName, Vec<SocketAddr>), BadM
 
 /// Writes an "ip + port" record of 23 or 53 bytes.
 pub fn put_addr(out: &mut impl BufMut, addr: SocketAddr, width: AddrWidth) {
-    put_ip(out, addr.ip().to_string().as_bytes(), width.record());
+    put_ip_of(out, addr.ip(), width.record());
     out.put_i64(addr.port().into());
 }
 
