@@ -245,6 +245,9 @@ fn dump(storage: &Storage) {
     for member in storage.members.list().iter() {
         tracing::info!(member = %member.id, addr = %member.addr, status = member.status.name(), "state: member");
     }
+    for (peer, lag) in storage.peers.lags() {
+        tracing::info!(%peer, ?lag, "state: what this peer does not have yet");
+    }
     for (source, time) in storage.synced.times() {
         tracing::info!(%source, time, "state: changes of this member have arrived up to");
     }

@@ -19,7 +19,7 @@ use crate::identity::{Identity, Params};
 use crate::link::Answers;
 use crate::members::Members;
 use crate::state::{InitFlag, Stat, save};
-use crate::sync::{Peers, Synced};
+use crate::sync::{Fences, Peers, Synced};
 
 /// Locks for read-change-write of one file's metadata: names share them by hash.
 const NAME_LOCKS: usize = 64;
@@ -48,6 +48,8 @@ pub struct Storage {
     pub synced: Synced,
     /// How far replication to each member is.
     pub peers: Peers,
+    /// The streams of each member that sends here.
+    pub fences: Fences,
     init: Mutex<InitFlag>,
     dist: Mutex<Dist>,
     names: [Mutex<()>; NAME_LOCKS],
@@ -80,6 +82,7 @@ impl Storage {
             members: Members::default(),
             synced: Synced::default(),
             peers: Peers::default(),
+            fences: Fences::default(),
             init: Mutex::new(init),
             dist: Mutex::new(dist),
             names: std::array::from_fn(|_| Mutex::new(())),

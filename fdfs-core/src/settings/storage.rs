@@ -96,12 +96,6 @@ pub struct StorageSettings {
     pub sync_interval: Millis,
     /// Bytes a second, default 0 = no limit: replication to each peer sends no more. New here.
     pub sync_max_bandwidth: Size,
-    /// Default 1: an upload or change is answered when this many members have it, this one included. New here.
-    pub min_copies: u32,
-    /// Milliseconds, default 1000: longest wait for `min_copies`. New here.
-    pub min_copies_timeout: Millis,
-    /// Default false: true answers with an error, 110, when there are not `min_copies` in time. New here.
-    pub min_copies_required: bool,
     /// Bytes a second, default 0 = off: files are read again at this rate and compared with the crc in their names. New
     /// here.
     pub scrub_bandwidth: Size,
@@ -217,9 +211,6 @@ impl Default for StorageSettings {
             sync_wait_msec: Millis(100),
             sync_interval: Millis(0),
             sync_max_bandwidth: Size(0),
-            min_copies: 1,
-            min_copies_timeout: Millis(1000),
-            min_copies_required: false,
             scrub_bandwidth: Size(0),
             scrub_interval: Secs(604_800),
             sync_start_time: TimeOfDay::new(0, 0),

@@ -70,8 +70,6 @@ pub const SYNC_OFFER_FILE: u8 = 203;
 pub const INVENTORY: u8 = 204;
 /// Fetch the good copy of a file from another member.
 pub const REPAIR: u8 = 205;
-/// The answers to this connection's changes wait for this number of copies.
-pub const MIN_COPIES: u8 = 206;
 
 // Storage to tracker.
 /// A storage tells a follower what the leader thinks of it.

@@ -32,7 +32,13 @@ impl Tombs {
     pub fn note(&self, record: &Record) {
         match record.op {
             Op::Delete => self.insert(key(&record.name), record.timestamp),
-            Op::Create | Op::Update | Op::Link | Op::Rename if self.len.load(Relaxed) > 0 => {
+            // The name that an appender had before.
+            Op::Rename => {
+                if let Some(old) = record.source() {
+                    self.insert(key(old), record.timestamp);
+                }
+            }
+            Op::Create | Op::Update | Op::Link if self.len.load(Relaxed) > 0 => {
                 let mut state = self.lock();
                 state.times.remove(&key(&record.name));
                 self.len.store(state.times.len(), Relaxed);

@@ -34,6 +34,8 @@ pub struct Session {
     pub peer: Option<StorageId>,
     /// It tells up to when its changes are here (command 201), other than by the times of its records.
     pub tells_times: bool,
+    /// The stream that the connection belongs to.
+    pub fence: crate::sync::Fence,
 }
 
 /// How a request ended when it did not fail with the connection.

@@ -175,11 +175,10 @@ impl Shared {
 
     /// The connection is of no use any more: what was on it is given back.
     fn end(&self, error: CallError) {
-        if self.ended.replace(true) {
-            return;
-        }
+        let before = self.ended.replace(true);
         let closed = matches!(error.kind, CallErrorKind::Conn(ConnError::Closed));
-        if !(closed && self.refused.get()) {
+        let no_fault = closed && self.refused.get();
+        if !before && !no_fault {
             *self.outbox.broken.borrow_mut() = Some(error);
         }
         let flying: Vec<Flying> = self.flight.borrow_mut().drain(..).collect();

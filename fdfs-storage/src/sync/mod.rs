@@ -1,6 +1,7 @@
 //! Replication between the members of a group, both ends (replication 7 to 10).
 
 mod agree;
+mod fence;
 mod lane;
 mod mark;
 mod pace;
@@ -14,6 +15,7 @@ mod stream;
 mod synced;
 mod threads;
 
+pub use fence::{Fence, Fences};
 pub(crate) use pace::Rate;
 pub(crate) use peer::{bind_addr, timeouts};
 pub use progress::{Lag, Peers};

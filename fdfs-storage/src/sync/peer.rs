@@ -6,7 +6,7 @@ use std::time::Duration;
 use fdfs_core::wire::cmd;
 use fdfs_core::wire::sync::{Hello, HelloAnswer};
 use fdfs_net::{CallError, CallErrorKind, Peer, Timeouts};
-use zerocopy::byteorder::big_endian::U32;
+use zerocopy::byteorder::big_endian::{U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::storage::Storage;
@@ -22,8 +22,13 @@ pub async fn connect(storage: &Storage, addr: SocketAddr) -> Result<Peer, CallEr
 }
 
 /// Asks whether the peer is of this implementation; `None`: it is not, and has closed the connection.
-pub async fn hello(storage: &Storage, peer: &mut Peer) -> Result<Option<HelloAnswer>, CallError> {
+pub async fn hello(
+    storage: &Storage,
+    peer: &mut Peer,
+    stream: u64,
+) -> Result<Option<HelloAnswer>, CallError> {
     let hello = Hello {
+        stream: U64::new(stream),
         version: U32::new(VERSION),
         group: storage.identity.group.field(),
         id: storage.identity.id.field(),

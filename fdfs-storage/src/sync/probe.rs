@@ -51,6 +51,7 @@ impl Prober {
         &mut self,
         storage: &Arc<Storage>,
         addr: SocketAddr,
+        stream: u64,
         items: Vec<Item>,
         wanted: &[bool],
     ) -> Result<(), CallError> {
@@ -73,7 +74,7 @@ impl Prober {
             Some(peer) => peer,
             None => {
                 let mut peer = connect(storage, addr).await?;
-                hello(storage, &mut peer).await?;
+                hello(storage, &mut peer, stream).await?;
                 peer
             }
         };

@@ -23,6 +23,8 @@ pub enum Way {
     Offer,
     /// The file as a whole, in place of what the peer has: ranges do not fit there.
     Whole,
+    /// Of a rename that went as a whole: the old name goes.
+    RemoveOld,
 }
 
 /// How a record ended.
@@ -70,6 +72,7 @@ pub fn prepare(storage: &Storage, record: &Record, way: Way, out: &mut Vec<u8>) 
         Err(error) => return bad(error.to_string()),
     };
     let made = match (record.op, way) {
+        (_, Way::RemoveOld) => remove_old(storage, record, out),
         (Op::Rename, Way::Ordinary) if !record.replica => rename(storage, record, &name, out),
         (Op::Create | Op::Rename, Way::Ordinary) => whole(storage, record, &name, cmd::SYNC_CREATE_FILE, out),
         (Op::Rename, Way::Whole) => whole(storage, record, &name, cmd::SYNC_CREATE_FILE, out),
@@ -86,9 +89,17 @@ pub fn prepare(storage: &Storage, record: &Record, way: Way, out: &mut Vec<u8>) 
     };
     match made {
         Ok(request) => request,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Request::Settled(Outcome::Stale),
+        // The new file is deleted already: of the rename remains that the old name goes.
+        Err(error) if is_missing(&error) && record.op == Op::Rename && way != Way::RemoveOld => {
+            Request::Settled(Outcome::Again(Way::RemoveOld))
+        }
+        Err(error) if is_missing(&error) => Request::Settled(Outcome::Stale),
         Err(error) => bad(format!("{name}: {error}")),
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 /// What an answer means.
@@ -98,6 +109,8 @@ pub fn judge(op: Op, way: Way, status: Status) -> Outcome {
         (Op::Append | Op::Modify | Op::Rename, Status::NOENT) if way == Way::Ordinary => {
             Outcome::Again(Way::Whole)
         }
+        (Op::Rename, Status::OK | Status::EXIST) if way == Way::Whole => Outcome::Again(Way::RemoveOld),
+        (Op::Rename, Status::NOENT) if way == Way::RemoveOld => Outcome::Confirmed,
         (_, Status::OK) | (_, Status::EXIST) => Outcome::Confirmed,
         (Op::Delete | Op::Link, Status::NOENT) => Outcome::Confirmed,
         (_, status) => Outcome::Refused(status),
@@ -197,6 +210,14 @@ fn delete(storage: &Storage, record: &Record, name: &FileName, out: &mut Vec<u8>
     Ok(Request::Ready { content: 0 })
 }
 
+fn remove_old(storage: &Storage, record: &Record, out: &mut Vec<u8>) -> io::Result<Request> {
+    let name = record.source().map(|old| FileName::parse(old.as_bytes(), storage.paths.count()));
+    match name {
+        Some(Ok(name)) => delete(storage, record, &name, out),
+        _ => Ok(Request::Settled(Outcome::Confirmed)),
+    }
+}
+
 fn link(storage: &Storage, record: &Record, name: &FileName, out: &mut Vec<u8>) -> io::Result<Request> {
     if !disk::is_link(&disk::lstat(&storage.paths, name)?) {
         return Ok(Request::Settled(Outcome::Stale));
@@ -272,6 +293,8 @@ mod tests {
             (Link, Way::Ordinary, Status::NOENT, Outcome::Confirmed),
             (Rename, Way::Ordinary, Status::EXIST, Outcome::Confirmed),
             (Rename, Way::Ordinary, Status::NOENT, Outcome::Again(Way::Whole)),
+            (Rename, Way::Whole, Status::OK, Outcome::Again(Way::RemoveOld)),
+            (Rename, Way::RemoveOld, Status::NOENT, Outcome::Confirmed),
         ];
         for (op, way, status, outcome) in rows {
             assert_eq!(judge(op, way, status), outcome, "{op:?} {way:?} {status:?}");

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fdfs_core::ident::{StorageId, StorageStatus};
 use fdfs_core::wire::Status;
@@ -57,6 +57,8 @@ pub fn is_gone(status: StorageStatus) -> bool {
 struct Known {
     /// It does not know HELLO; since when.
     foreign: Option<Instant>,
+    /// Number of the latest stream.
+    stream: u64,
 }
 
 /// Sends everything to `peer` for as long as it is a member.
@@ -143,9 +145,16 @@ async fn turn(
     let Some(member) = storage.members.get(peer) else { return Ok(End::Gone) };
     // Known to be reachable before anything is asked of a tracker or said to one.
     let mut first = connect(storage, member.addr).await?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    known.stream = u64::try_from(since.as_micros()).unwrap_or(0).max(known.stream + 1);
     let mut own = None;
     if known.foreign.is_none_or(|since| since.elapsed() > HELLO_AGAIN) {
-        own = hello(storage, &mut first).await?;
+        own = hello(storage, &mut first, known.stream).await?;
+        if let Some(answer) = own.filter(|answer| answer.stream.get() > known.stream) {
+            // The clock was ahead when an earlier stream began.
+            known.stream = answer.stream.get() + 1;
+            own = hello(storage, &mut first, known.stream).await?;
+        }
         known.foreign = None;
         if own.is_none() {
             known.foreign = Some(Instant::now());
@@ -176,7 +185,8 @@ async fn turn(
     let full_copy = start.mark.need_sync_old && !start.mark.sync_old_done;
     tracing::info!(%peer, addr = %member.addr, pos = %start.mark.pos, full_copy, pipelined = own.is_some(),
         "replication starts");
-    let mut stream = Stream::new(storage, peer, member.addr, start, own.is_some(), first, progress)?;
+    let number = own.map(|_| known.stream);
+    let mut stream = Stream::new(storage, peer, member.addr, start, number, first, progress)?;
     let ended = stream.run(calls, stop).await;
     let saved = stream.save().await;
     let ended = ended?;

@@ -1,7 +1,7 @@
 //! The log to one peer, many records at once.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,13 +46,18 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 const TIME_EVERY: Duration = Duration::from_secs(1);
 /// A refused record is tried again after this time, then after twice of it, and so on.
 const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+const RETRY_MAX: Duration = Duration::from_secs(10);
 /// So many refusals in a row that speak of the peer's disk end the turn.
 const TROUBLE_MAX: usize = 32;
 /// How long what is under way may take at an end.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Largest difference between the time of a change and the moment its record is written, s.
 const MARGIN: i64 = 2;
+
+/// Whether an operation changes a part of a file.
+fn is_inside(op: Op) -> bool {
+    matches!(op, Op::Append | Op::Modify | Op::Truncate)
+}
 
 pub struct Stream<'a> {
     storage: &'a Arc<Storage>,
@@ -61,6 +66,8 @@ pub struct Stream<'a> {
     progress: &'a Progress,
     /// The peer is of this implementation.
     own: bool,
+    /// What its connections belong to then.
+    number: u64,
     mark: Mark,
     saved: Mark,
     saved_at: Instant,
@@ -77,6 +84,8 @@ pub struct Stream<'a> {
     whole: HashMap<String, Pos>,
     /// The same of those that are under way.
     going: HashMap<String, Pos>,
+    /// Files that were gone when a change of their content was to be sent: deleted, or renamed.
+    lost: HashSet<String>,
     /// Lines from the first place of this stream to the end of the log when it began, less those of this process
     /// before: with what was appended since, what is behind.
     lines: u64,
@@ -94,10 +103,11 @@ impl<'a> Stream<'a> {
         peer: &'a StorageId,
         addr: SocketAddr,
         start: Start,
-        own: bool,
+        number: Option<u64>,
         first: Peer,
         progress: &'a Progress,
     ) -> Result<Self, Broken> {
+        let own = number.is_some();
         let (_, most) = storage.settings.sync_threads();
         let open = storage.settings.sync_max_threads.0.is_none();
         let lanes_max = match (own, open) {
@@ -119,6 +129,7 @@ impl<'a> Stream<'a> {
             addr,
             progress,
             own,
+            number: number.unwrap_or(0),
             saved: mark.clone(),
             saved_at: now,
             window: Window::new(mark.pos),
@@ -133,6 +144,7 @@ impl<'a> Stream<'a> {
             prober: Prober::default(),
             whole: HashMap::new(),
             going: HashMap::new(),
+            lost: HashSet::new(),
             lines: lines.wrapping_sub(appended),
             retry_at: now,
             retry_after: RETRY_MIN,
@@ -260,7 +272,7 @@ impl<'a> Stream<'a> {
         }
         let wanted: Vec<bool> =
             items.iter().map(|item| item.record.as_ref().is_ok_and(|record| self.wants(record))).collect();
-        self.prober.ask(self.storage, self.addr, items, &wanted).await?;
+        self.prober.ask(self.storage, self.addr, self.number, items, &wanted).await?;
         Ok(self.prober.pop())
     }
 
@@ -288,13 +300,17 @@ impl<'a> Stream<'a> {
     }
 
     async fn dispatch(&mut self, ticket: Ticket, record: Record, end: Pos) -> Result<(), Broken> {
-        let inside = matches!(record.op, Op::Append | Op::Modify | Op::Truncate);
-        if inside && self.whole.get(&record.name).is_some_and(|whole| end <= *whole) {
+        if is_inside(record.op) && self.whole.get(&record.name).is_some_and(|whole| end <= *whole) {
             self.window.confirm(ticket);
             return Ok(());
         }
         // What came from another member must not replace what that member sent itself.
-        let way = if self.own && record.replica { Way::Offer } else { Way::Ordinary };
+        let way = match record.source() {
+            _ if self.own && record.replica => Way::Offer,
+            // Its last changes went nowhere, as it had no longer its name: what the peer would rename is older.
+            Some(old) if record.op == Op::Rename && self.lost.remove(old) => Way::Whole,
+            _ => Way::Ordinary,
+        };
         self.push(Job { ticket, record, way }).await
     }
 
@@ -307,15 +323,18 @@ impl<'a> Stream<'a> {
         if free.is_none_or(|free| free >= busy) && self.lanes.len() < self.lanes_max {
             let mut peer = connect(self.storage, self.addr).await?;
             if self.own {
-                hello(self.storage, &mut peer).await?;
+                hello(self.storage, &mut peer, self.number).await?;
             }
             self.lanes.push(Lane::start(self.storage, peer, &self.outbox, &self.rate));
+            self.lanes.retain(|lane| !lane.has_ended());
         }
         if job.way == Way::Whole {
             self.going.insert(job.record.name.clone(), *self.storage.binlog.readable().borrow());
         }
-        if let Some(lane) = self.lanes.iter().min_by_key(|lane| load(lane)) {
-            lane.push(job);
+        match self.lanes.iter().min_by_key(|lane| load(lane)) {
+            Some(lane) => lane.push(job),
+            // All ended while a new one was made.
+            None => self.window.set_aside(job.ticket, job.record),
         }
         Ok(())
     }
@@ -351,7 +370,12 @@ impl<'a> Stream<'a> {
                 }
                 self.window.confirm(job.ticket);
             }
-            Outcome::Stale => self.window.confirm(job.ticket),
+            Outcome::Stale => {
+                if is_inside(job.record.op) && self.lost.len() < WAITING_MAX {
+                    self.lost.insert(job.record.name);
+                }
+                self.window.confirm(job.ticket);
+            }
             Outcome::Again(way) => return Ok(Some(Job { way, ..job })),
             Outcome::Lost => return Ok(Some(job)),
             Outcome::Refused(status) => {

@@ -105,6 +105,42 @@ fn the_memory_of_deletes_survives_a_restart() {
 }
 
 #[test]
+fn changes_and_rename_inside_the_lag() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut one, two) = pair(&dir);
+    let names: Vec<String> = (0..3).map(|n| one.create(Kind::Appender, &[n; 100])).collect();
+    one.send_to(&[(2, two.addr)]);
+    one.wait_sent(1);
+    one.stop_sending();
+    // The changes cannot be sent any more when their turn comes: the file has another name.
+    one.append(&names[0], b"more");
+    one.modify(&names[1], 10, b"other");
+    one.truncate(&names[2], 10);
+    let renamed: Vec<String> = names.iter().map(|name| one.rename(name)).collect();
+    one.send_to(&[(2, two.addr)]);
+    one.wait_sent(1);
+    for (old, new) in names.iter().zip(&renamed) {
+        assert!(two.read(old).is_none() && two.read(new) == one.read(new), "{new}");
+    }
+    assert_eq!(one.storage.peers.lags()[0].1.aside, 0);
+}
+
+#[test]
+fn rename_and_delete_inside_the_lag() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut one, two) = pair(&dir);
+    let old = one.create(Kind::Appender, b"an appender");
+    one.send_to(&[(2, two.addr)]);
+    one.wait_sent(1);
+    one.stop_sending();
+    let new = one.rename(&old);
+    one.delete(&new);
+    one.send_to(&[(2, two.addr)]);
+    one.wait_sent(1);
+    assert!(two.read(&old).is_none() && two.read(&new).is_none(), "the old name stays");
+}
+
+#[test]
 fn rename_on_one_and_delete_on_the_other() {
     let dir = tempfile::tempdir().unwrap();
     let (mut one, mut two) = pair(&dir);

@@ -1,7 +1,9 @@
 //! Replication between members in one process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod histories;
 mod holes;
 mod operations;
+mod proxy;
 mod recorded;
 mod support;

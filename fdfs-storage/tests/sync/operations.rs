@@ -72,11 +72,12 @@ fn thousands_keep_their_order_per_file() {
     one.send_to(&[(2, two.addr)]);
     for round in 0..100u8 {
         for name in &files {
-            match round % 10 {
+            let done = match round % 10 {
                 9 => one.truncate(name, 3),
                 5 => one.modify(name, 1, &[round; 2]),
                 _ => one.append(name, &[round; 3]),
-            }
+            };
+            assert!(done);
         }
         // Not the same files each round while they are appended to.
         one.create(Kind::Normal, &[round; 100]);

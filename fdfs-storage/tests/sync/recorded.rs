@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fdfs_core::binlog::Op;
+use fdfs_core::fileid::{FileName, crc32};
 use serde_json::Value;
 
 use crate::support::{Member, until};
@@ -113,6 +114,25 @@ impl Exchange {
     }
 }
 
+/// Some content of this size and crc.
+fn with_crc(size: u64, crc: u32) -> Vec<u8> {
+    let table: Vec<u32> = (0..256u32)
+        .map(|byte| {
+            (0..8).fold(byte, |value, _| if value & 1 == 1 { (value >> 1) ^ 0xEDB8_8320 } else { value >> 1 })
+        })
+        .collect();
+    let mut content = vec![b'-'; usize::try_from(size).unwrap() - 4];
+    // The register before the last four bytes, from that behind them.
+    let mut register = !crc;
+    for _ in 0..4 {
+        let index = table.iter().position(|value| value >> 24 == register >> 24).unwrap();
+        register = (register ^ table[index]) << 8 | index as u32;
+    }
+    content.extend_from_slice(&(register ^ !crc32(&content)).to_le_bytes());
+    assert_eq!(crc32(&content), crc);
+    content
+}
+
 #[test]
 fn received() {
     let all = exchanges();
@@ -136,7 +156,12 @@ fn received() {
             (25, 17) => put(&names[0], exchange.number(8) + exchange.number(16)),
             (37, 0) => put(&names[0], exchange.number(8)),
             (37, 17) => put(&names[0], exchange.number(8) + 1),
-            (40, 0) => put(&names[1], 5),
+            (40, 0) => {
+                // What the appender had was not recorded; its new name tells size and crc.
+                let blob = FileName::parse(names[0].as_bytes(), 1).unwrap().blob().unwrap();
+                put(&names[1], 0);
+                std::fs::write(member.path_of(&names[1]), with_crc(blob.size(), blob.crc32)).unwrap();
+            }
             (40, 17) => put(&names[0], 5),
             _ => {}
         }

@@ -22,7 +22,7 @@ use fdfs_storage::{Member as Known, Storage, sync};
 
 pub const GROUP: &str = "group1";
 /// Longest wait for anything.
-pub const LIMIT: Duration = Duration::from_secs(40);
+pub const LIMIT: Duration = Duration::from_secs(150);
 
 /// A member that serves, and sends when told to.
 pub struct Member {
@@ -165,41 +165,68 @@ impl Member {
         name
     }
 
-    pub fn append(&self, name: &str, bytes: &[u8]) {
-        let mut content = self.read(name).unwrap();
-        let start = content.len();
-        content.extend_from_slice(bytes);
-        std::fs::write(self.path_of(name), content).unwrap();
-        self.log(Op::Append, name, Some(format!("{start} {}", bytes.len())));
+    /// As the daemon does it: alone, record first. `false`: the file is gone.
+    fn alone(
+        &self,
+        name: &str,
+        change: impl FnOnce(Vec<u8>) -> (Op, String, Option<String>, Option<Vec<u8>>),
+    ) -> bool {
+        let checked = FileName::parse(name.as_bytes(), 1).unwrap();
+        let _alone = self.storage.lock_name(&checked);
+        let Some(content) = self.read(name) else { return false };
+        let (op, logged, more, content) = change(content);
+        let timestamp = fdfs_storage::now();
+        let record = Record { timestamp, op, replica: false, name: logged.clone(), more };
+        let pending = self.storage.binlog.append(&record).unwrap();
+        match content {
+            Some(content) => std::fs::write(self.path_of(name), content).unwrap(),
+            None if op == Op::Rename => std::fs::rename(self.path_of(name), self.path_of(&logged)).unwrap(),
+            None => std::fs::remove_file(self.path_of(name)).unwrap(),
+        }
+        pending.settle();
+        true
     }
 
-    pub fn modify(&self, name: &str, start: usize, bytes: &[u8]) {
-        let mut content = self.read(name).unwrap();
-        content.resize(content.len().max(start + bytes.len()), 0);
-        content[start..start + bytes.len()].copy_from_slice(bytes);
-        std::fs::write(self.path_of(name), content).unwrap();
-        self.log(Op::Modify, name, Some(format!("{start} {}", bytes.len())));
+    pub fn append(&self, name: &str, bytes: &[u8]) -> bool {
+        self.alone(name, |mut content| {
+            let more = format!("{} {}", content.len(), bytes.len());
+            content.extend_from_slice(bytes);
+            (Op::Append, name.to_owned(), Some(more), Some(content))
+        })
     }
 
-    pub fn truncate(&self, name: &str, size: usize) {
-        let mut content = self.read(name).unwrap();
-        let old = content.len();
-        content.resize(size, 0);
-        std::fs::write(self.path_of(name), content).unwrap();
-        self.log(Op::Truncate, name, Some(format!("{old} {size}")));
+    pub fn modify(&self, name: &str, start: usize, bytes: &[u8]) -> bool {
+        self.alone(name, |mut content| {
+            content.resize(content.len().max(start + bytes.len()), 0);
+            content[start..start + bytes.len()].copy_from_slice(bytes);
+            (Op::Modify, name.to_owned(), Some(format!("{start} {}", bytes.len())), Some(content))
+        })
+    }
+
+    pub fn truncate(&self, name: &str, size: usize) -> bool {
+        self.alone(name, |mut content| {
+            let more = format!("{} {size}", content.len());
+            content.resize(size, 0);
+            (Op::Truncate, name.to_owned(), Some(more), Some(content))
+        })
     }
 
     pub fn rename(&self, old: &str) -> String {
-        let content = self.read(old).unwrap();
-        let new = name_of(self.storage.identity.source, Kind::Normal, &content);
-        std::fs::rename(self.path_of(old), self.path_of(&new)).unwrap();
-        self.log(Op::Rename, &new, Some(old.to_owned()));
-        new
+        self.try_rename(old).unwrap()
     }
 
-    pub fn delete(&self, name: &str) {
-        std::fs::remove_file(self.path_of(name)).unwrap();
-        self.log(Op::Delete, name, None);
+    pub fn try_rename(&self, old: &str) -> Option<String> {
+        let mut new = String::new();
+        let source = self.storage.identity.source;
+        let done = self.alone(old, |content| {
+            new = name_of(source, Kind::Normal, &content);
+            (Op::Rename, new.clone(), Some(old.to_owned()), None)
+        });
+        done.then_some(new)
+    }
+
+    pub fn delete(&self, name: &str) -> bool {
+        self.alone(name, |_| (Op::Delete, name.to_owned(), None, None))
     }
 
     /// Records of this member's log, without their times.

@@ -2,14 +2,14 @@
 //! [`Hello`] answers 22, and everything goes on without it.
 
 use bytes::BufMut;
-use zerocopy::byteorder::big_endian::{I64, U32};
+use zerocopy::byteorder::big_endian::{I64, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::name_len;
 use crate::ident::GroupName;
 use crate::wire::{BadMessage, Text};
 
-/// SYNC_HELLO (200): 36 bytes. On a connection that has said it, several requests may be on their way, and the times of
+/// SYNC_HELLO (200): 44 bytes. On a connection that has said it, several requests may be on their way, and the times of
 /// records are not noted: SYNC_TIME (201) tells up to when everything has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -20,11 +20,14 @@ pub struct Hello {
     pub group: Text<16>,
     /// Who asks.
     pub id: Text<16>,
+    /// Number of the stream that the connection belongs to. What is left on connections of streams with smaller ones is not
+    /// applied any more: it was sent again.
+    pub stream: U64,
 }
 
-const _: () = assert!(size_of::<Hello>() == 36);
+const _: () = assert!(size_of::<Hello>() == 44);
 
-/// Answer to [`Hello`]: 12 bytes.
+/// Answer to [`Hello`]: 20 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct HelloAnswer {
@@ -32,9 +35,11 @@ pub struct HelloAnswer {
     pub version: U32,
     /// First start of the answering member, s. Another one than before means that it has lost its data.
     pub born: I64,
+    /// Greatest stream number of the asking member. If it is greater than the one of the hello, that was refused.
+    pub stream: U64,
 }
 
-const _: () = assert!(size_of::<HelloAnswer>() == 12);
+const _: () = assert!(size_of::<HelloAnswer>() == 20);
 
 /// SYNC_PROBE (202): group 16, then logic names, each behind a byte with its length. The answer has 8 bytes for each name: size in
 /// bytes, -1 for none, -2 for one that was deleted and must not come back.

@@ -10,10 +10,11 @@ use fdfs_core::wire::sync::SyncCopy;
 use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::Conn;
 
-use super::{is_deleted, log, note};
+use super::{in_time, is_deleted, log, note};
 use crate::disk::{self, NewFile, Use};
 use crate::service::{Answer, Body, Refused, Session, receive_content};
 use crate::storage::Storage;
+use crate::sync::Fence;
 
 pub(super) async fn copy(
     storage: &Arc<Storage>,
@@ -39,7 +40,8 @@ pub(super) async fn copy(
         conn.reply_status(Status::EXIST);
         return Ok(());
     }
-    let done = write(storage, conn, body, &name, &request, op, offer).await;
+    let how = How { op, offer, fence: session.fence.clone() };
+    let done = write(storage, conn, body, &name, &request, how).await;
     storage.stat.count_bytes(stat::SYNC_IN_BYTES, request.size - body.left.min(request.size), done.is_ok());
     let status = done?;
     note(storage, session, timestamp);
@@ -59,14 +61,21 @@ fn already_here(storage: &Storage, name: &FileName, op: Op, size: u64, offer: bo
         && found().is_ok_and(|found| disk::is_file(&found) && disk::size(&found) == size)
 }
 
+/// What is asked.
+struct How {
+    op: Op,
+    /// Only if there is none.
+    offer: bool,
+    fence: Fence,
+}
+
 async fn write(
     storage: &Arc<Storage>,
     conn: &mut Conn,
     body: &mut Body,
     name: &FileName,
     request: &SyncCopy,
-    op: Op,
-    offer: bool,
+    how: How,
 ) -> Result<Status, Refused> {
     let failed = |error: io::Error| Refused::io("write the copy of", name, &error);
     let timestamp = i64::from(request.timestamp);
@@ -74,10 +83,10 @@ async fn write(
     let mut file = storage.paths.run(path, Use::Write, NewFile::create_in).await.map_err(failed)?;
     let crc = receive_content(storage, conn, body, &mut file, None).await?;
     storage.stat.count(stat::FILE_WRITE, true);
-    verify(name, op, request.size, crc)?;
+    verify(name, how.op, request.size, crc)?;
     storage.durable.content(path).await.map_err(failed)?;
     let copied = *name;
-    let work = move |storage: &Arc<Storage>| Ok(show(storage, file, &copied, timestamp, op, offer));
+    let work = move |storage: &Arc<Storage>| Ok(show(storage, file, &copied, timestamp, &how));
     let status = storage.on_path(path, Use::Write, work).await??;
     storage.durable.commit(path).await.map_err(failed)?;
     Ok(status)
@@ -89,20 +98,20 @@ fn show(
     mut file: NewFile,
     name: &FileName,
     timestamp: i64,
-    op: Op,
-    offer: bool,
+    how: &How,
 ) -> Result<Status, Refused> {
     let failed = |error: io::Error| Refused::io("write the copy of", name, &error);
     file.set_mtime(timestamp).map_err(failed)?;
     // A delete that arrives at this moment comes before or after this.
     let _alone = storage.lock_name(name);
+    in_time(&how.fence)?;
     if is_deleted(storage, name, timestamp) {
         return Ok(Status::EXIST);
     }
-    let pending = log(storage, timestamp, op, name, None)?;
+    let pending = log(storage, timestamp, how.op, name, None)?;
     match file.publish(name) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if offer {
+            if how.offer {
                 return Ok(Status::EXIST);
             }
             file.replace(name).map_err(failed)?;

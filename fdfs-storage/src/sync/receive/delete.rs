@@ -8,10 +8,11 @@ use fdfs_core::wire::sync::SyncDelete;
 use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
-use super::{log, note};
+use super::{in_time, log, note};
 use crate::disk;
 use crate::service::{Answer, Body, Refused, Session};
 use crate::storage::Storage;
+use crate::sync::Fence;
 
 pub(super) async fn delete(
     storage: &Arc<Storage>,
@@ -24,14 +25,15 @@ pub(super) async fn delete(
     let request = SyncDelete::parse(&bytes)?;
     let name = storage.name(request.group, request.name)?;
     let timestamp = i64::from(request.timestamp);
-    let status = apply(storage, &name, timestamp)?;
+    let status = apply(storage, &session.fence, &name, timestamp)?;
     note(storage, session, timestamp);
     conn.reply_status(status);
     Ok(())
 }
 
-fn apply(storage: &Storage, name: &FileName, timestamp: i64) -> Result<Status, Refused> {
+fn apply(storage: &Storage, fence: &Fence, name: &FileName, timestamp: i64) -> Result<Status, Refused> {
     let _alone = storage.lock_name(name);
+    in_time(fence)?;
     match disk::lstat(&storage.paths, name) {
         Ok(found) if !disk::is_file(&found) && !disk::is_link(&found) => {
             return Err(Refused::invalid(format!("{name} is no regular file")));

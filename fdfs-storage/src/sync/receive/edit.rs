@@ -14,11 +14,12 @@ use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::Conn;
 use rustix::fs::{Mode, OFlags};
 
-use super::{is_deleted, log, note};
+use super::{in_time, is_deleted, log, note};
 use crate::disk::{self, NewFile};
 use crate::edit::copy_range;
 use crate::service::{Answer, Body, Refused, Session, receive_content};
 use crate::storage::Storage;
+use crate::sync::Fence;
 
 /// Data up to this many bytes wait in memory until all are here, more in a file without a name.
 const SMALL: u64 = 256 << 10;
@@ -51,7 +52,7 @@ pub(super) async fn range(
         }
         Some(()) => {
             let data = receive_data(storage, conn, body, &name, request.len).await?;
-            apply(storage, &name, op, &request, &data)?
+            apply(storage, &session.fence, &name, op, &request, &data)?
         }
     };
     storage.stat.count_bytes(stat::SYNC_IN_BYTES, request.len, status == Status::OK);
@@ -97,6 +98,7 @@ async fn receive_data(
 
 fn apply(
     storage: &Storage,
+    fence: &Fence,
     name: &FileName,
     op: Op,
     request: &SyncRange,
@@ -104,6 +106,7 @@ fn apply(
 ) -> Result<Status, Refused> {
     let failed = |error: io::Error| Refused::io("change", name, &error);
     let _alone = storage.lock_name(name);
+    in_time(fence)?;
     if place(storage, name, op, request.start).is_none() {
         return Ok(unfit(storage, name, request));
     }
@@ -137,7 +140,7 @@ pub(super) async fn truncate(
     let request = SyncTruncate::parse(&bytes)?;
     let name = storage.name(request.group, request.name)?;
     let timestamp = i64::from(request.timestamp);
-    let status = cut(storage, &name, &request)?;
+    let status = cut(storage, &session.fence, &name, &request)?;
     if status == Status::OK {
         note(storage, session, timestamp);
     }
@@ -145,10 +148,16 @@ pub(super) async fn truncate(
     Ok(())
 }
 
-fn cut(storage: &Storage, name: &FileName, request: &SyncTruncate<'_>) -> Result<Status, Refused> {
+fn cut(
+    storage: &Storage,
+    fence: &Fence,
+    name: &FileName,
+    request: &SyncTruncate<'_>,
+) -> Result<Status, Refused> {
     let failed = |error: io::Error| Refused::io("truncate", name, &error);
     let timestamp = i64::from(request.timestamp);
     let _alone = storage.lock_name(name);
+    in_time(fence)?;
     match disk::lstat(&storage.paths, name) {
         Err(_) if is_deleted(storage, name, timestamp) => return Ok(Status::OK),
         Err(_) => return Ok(Status::NOENT),

@@ -20,6 +20,7 @@ use crate::binlog::Pending;
 use crate::disk;
 use crate::service::{Answer, Body, Refused, Session, unknown};
 use crate::storage::{Storage, now};
+use crate::sync::Fence;
 
 /// Answers a command that is not a client's.
 pub async fn receive(
@@ -60,6 +61,14 @@ async fn server_id(session: &mut Session, conn: &mut Conn, head: Header, body: &
     session.peer = Some(id.ok_or_else(|| Refused::invalid("a server id has 16 bytes"))?);
     conn.reply_status(Status::OK);
     Ok(())
+}
+
+/// Refuses what is left on a connection whose peer has begun anew. Asked under the lock of the name that is about to change.
+fn in_time(fence: &Fence) -> Result<(), Refused> {
+    match fence.is_behind() {
+        true => Err(Refused::invalid("left over on an old connection: the peer has begun anew")),
+        false => Ok(()),
+    }
 }
 
 /// Whether a change of a file that is not here comes too late: it was deleted.

@@ -7,7 +7,7 @@ use fdfs_core::ident::StorageId;
 use fdfs_core::wire::sync::{Hello, HelloAnswer, Probe};
 use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
-use zerocopy::byteorder::big_endian::{I64, U32};
+use zerocopy::byteorder::big_endian::{I64, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::disk;
@@ -23,7 +23,7 @@ pub(super) async fn hello(
     body: &mut Body,
 ) -> Answer {
     let bytes = body.whole(conn, &head).await?;
-    let wrong = || Refused::invalid("a hello has 36 bytes with group and id");
+    let wrong = || Refused::invalid("a hello has 44 bytes with group and id");
     let hello = Hello::read_from_bytes(&bytes).map_err(|_| wrong())?;
     let peer = StorageId::from_field(hello.id.raw()).ok().flatten().ok_or_else(wrong)?;
     if hello.group != storage.identity.group.field() {
@@ -31,8 +31,10 @@ pub(super) async fn hello(
     }
     session.peer = Some(peer);
     session.tells_times = true;
+    session.fence = storage.fences.enter(&peer, hello.stream.get());
     let version = U32::new(hello.version.get().min(VERSION));
-    conn.reply(HelloAnswer { version, born: I64::new(storage.init().join_time) }.as_bytes());
+    let stream = U64::new(session.fence.newest());
+    conn.reply(HelloAnswer { version, born: I64::new(storage.init().join_time), stream }.as_bytes());
     Ok(())
 }
 

@@ -10,10 +10,11 @@ use fdfs_core::wire::sync::SyncPair;
 use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
-use super::{is_deleted, log, note};
+use super::{in_time, is_deleted, log, note};
 use crate::disk;
 use crate::service::{Answer, Body, Refused, Session};
 use crate::storage::Storage;
+use crate::sync::Fence;
 
 pub(super) async fn link(
     storage: &Arc<Storage>,
@@ -27,7 +28,7 @@ pub(super) async fn link(
     let link = storage.name(request.group, request.dest)?;
     let target = storage.name(request.group, request.source)?;
     let timestamp = i64::from(request.timestamp);
-    let done = make_link(storage, &link, &target, timestamp);
+    let done = make_link(storage, &session.fence, &link, &target, timestamp);
     storage.stat.count(stat::CREATE_LINK, done.is_ok());
     done?;
     note(storage, session, timestamp);
@@ -36,8 +37,15 @@ pub(super) async fn link(
 }
 
 /// A target that is not here yet may come from another member: only one that was deleted gets no link.
-fn make_link(storage: &Storage, link: &FileName, target: &FileName, timestamp: i64) -> Result<(), Refused> {
+fn make_link(
+    storage: &Storage,
+    fence: &Fence,
+    link: &FileName,
+    target: &FileName,
+    timestamp: i64,
+) -> Result<(), Refused> {
     let _alone = storage.lock_name(link);
+    in_time(fence)?;
     let exists = disk::lstat(&storage.paths, link).is_ok();
     if exists || is_deleted(storage, link, timestamp) || is_deleted(storage, target, timestamp) {
         return Ok(());
@@ -61,7 +69,11 @@ pub(super) async fn rename(
     let new = storage.name(request.group, request.dest)?;
     let old = storage.name(request.group, request.source)?;
     let timestamp = i64::from(request.timestamp);
-    let status = apply(storage, &new, &old, timestamp)?;
+    let status = match fits(storage, &new, &old).await? {
+        true => apply(storage, &session.fence, &new, &old, timestamp)?,
+        // Changes of the old file did not reach us before its name was gone at the peer: it sends the new one whole.
+        false => Status::NOENT,
+    };
     if status != Status::NOENT {
         note(storage, session, timestamp);
     }
@@ -70,9 +82,47 @@ pub(super) async fn rename(
     Ok(())
 }
 
-fn apply(storage: &Storage, new: &FileName, old: &FileName, timestamp: i64) -> Result<Status, Refused> {
+/// Whether the old file is what the new name says.
+async fn fits(storage: &Storage, new: &FileName, old: &FileName) -> Result<bool, Refused> {
+    let failed = |error: io::Error| Refused::io("read", old, &error);
+    let Some(blob) = new.blob().filter(|_| new.describes_content()) else { return Ok(true) };
+    let file = match disk::open(&storage.paths, old) {
+        Ok(file) => std::fs::File::from(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(failed(error)),
+    };
+    if file.metadata().map_err(failed)?.len() != blob.size() {
+        return Ok(false);
+    }
+    let mut crc = crc32fast::Hasher::new();
+    let (mut at, mut buffer) = (0, vec![0; 256 << 10]);
+    loop {
+        let got = std::os::unix::fs::FileExt::read_at(&file, &mut buffer, at).map_err(failed)?;
+        if got == 0 {
+            return Ok(crc.finalize() == blob.crc32);
+        }
+        crc.update(&buffer[..got]);
+        at += got as u64;
+        tokio::task::yield_now().await;
+    }
+}
+
+fn apply(
+    storage: &Storage,
+    fence: &Fence,
+    new: &FileName,
+    old: &FileName,
+    timestamp: i64,
+) -> Result<Status, Refused> {
     let _alone = storage.lock_name(old);
+    in_time(fence)?;
     if disk::lstat(&storage.paths, new).is_ok() || is_deleted(storage, new, timestamp) {
+        // The new file came as a whole: of the rename remains that the old name goes.
+        if disk::lstat(&storage.paths, old).is_ok() {
+            let pending = log(storage, timestamp, Op::Delete, old, None)?;
+            disk::remove(&storage.paths, old).map_err(|error| Refused::io("delete", old, &error))?;
+            pending.settle();
+        }
         return Ok(Status::EXIST);
     }
     if disk::lstat(&storage.paths, old).is_err() {
