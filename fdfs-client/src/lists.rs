@@ -75,6 +75,39 @@ impl Client {
         self.told("storage_volumn_stat", cmd::STORAGE_VOLUMN_STAT, &body, VolumeStats::parse).await
     }
 
+    /// Removes a storage, or without an id an empty group, at one tracker (93, 108).
+    pub async fn delete_member(
+        &self,
+        tracker: SocketAddr,
+        group: GroupName,
+        id: Option<StorageId>,
+    ) -> Result<(), ClientError> {
+        let (doing, command) = match id {
+            Some(_) => ("delete the storage", cmd::DELETE_STORAGE),
+            None => ("delete the group", cmd::DELETE_GROUP),
+        };
+        self.trackers.ask_at(doing, tracker, command, &group_and_id(group, id)).await.map(drop)
+    }
+
+    /// Makes a storage the trunk server of its group, or lets the leader choose (94); answers its id.
+    pub async fn set_trunk_server(
+        &self,
+        group: GroupName,
+        id: Option<StorageId>,
+    ) -> Result<String, ClientError> {
+        let leader = self.leader().await?;
+        let body = group_and_id(group, id);
+        let answer =
+            self.trackers.ask_at("set the trunk server", leader, cmd::SET_TRUNK_SERVER, &body).await?;
+        let text = answer.split(|byte| *byte == 0).next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// From now on asks this tracker alone, `host` or `host:port`; `false` when it is none of the configured ones.
+    pub fn pin(&self, tracker: &str) -> bool {
+        self.trackers.pin(tracker)
+    }
+
     async fn told<T>(
         &self,
         doing: &'static str,

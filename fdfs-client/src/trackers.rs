@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
-use fdfs_core::settings::ClientSettings;
+use fdfs_core::settings::{ClientSettings, TRACKER_PORT};
 use fdfs_core::wire::Status;
 use fdfs_net::{Peer, Timeouts};
 
@@ -17,6 +18,8 @@ const ANSWER_MAX: usize = 4 << 20;
 pub(crate) struct Trackers {
     addrs: Vec<SocketAddr>,
     timeouts: Timeouts,
+    /// Only the current one is asked.
+    pinned: AtomicBool,
     /// Index of the one that answered last, and a connection to it.
     current: Mutex<(usize, Option<Peer>)>,
 }
@@ -39,11 +42,25 @@ impl Trackers {
         if addrs.is_empty() {
             return Err(ClientError::invalid("find a tracker", "no tracker_server has an address"));
         }
-        Ok(Self { addrs, timeouts, current: Mutex::new((0, None)) })
+        Ok(Self { addrs, timeouts, pinned: AtomicBool::new(false), current: Mutex::new((0, None)) })
     }
 
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Leaves the other trackers alone from now on.
+    pub fn pin(&self, tracker: &str) -> bool {
+        let named = |addr: &SocketAddr| addr.to_string() == tracker || addr.ip().to_string() == tracker;
+        let by_name = || {
+            let found =
+                tracker.to_socket_addrs().or_else(|_| (tracker, TRACKER_PORT).to_socket_addrs()).ok()?;
+            found.into_iter().find_map(|found| self.addrs.iter().position(|addr| *addr == found))
+        };
+        let Some(index) = self.addrs.iter().position(named).or_else(by_name) else { return false };
+        self.pinned.store(true, Relaxed);
+        *self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (index, None);
+        true
     }
 
     /// Asks one tracker.
@@ -87,7 +104,8 @@ impl Trackers {
         }
         let last = Cell::new(None);
         let mut unknown = None;
-        for step in 0..self.addrs.len() {
+        let asked = if self.pinned.load(Relaxed) { 1 } else { self.addrs.len() };
+        for step in 0..asked {
             let index = (start + step) % self.addrs.len();
             let addr = self.addrs[index];
             let asked = async {

@@ -65,6 +65,15 @@ fn every_operation() {
         client.set_metadata(&id, MetaMode::Overwrite, &items).await?;
         assert_eq!(client.metadata(&id).await?, items);
         assert!(!client.locate_all(&id).await?.is_empty());
+        let options = UploadOptions { appender: true, ext, ..Default::default() };
+        let log = client.upload_with(None, Content::Bytes(b"one"), &options).await?;
+        client.append(&log, &Content::Bytes(b"two"), None).await?;
+        client.modify(&log, 0, &Content::Bytes(b"ONE")).await?;
+        client.truncate(&log, 5).await?;
+        let fixed = client.regenerate(&log).await?;
+        assert_eq!(client.download(&fixed, 0, 0).await?, b"ONEtw");
+        let link = client.create_link(&fixed, None, ext, b"signature").await?;
+        assert_eq!(client.download(&link, 0, 0).await?, b"ONEtw");
         client.delete(&slave).await?;
         let twice = client.delete(&slave).await.unwrap_err();
         assert_eq!(twice.status(), Status::NOENT);

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use fdfs_core::fileid::crc32;
 use fdfs_tests::cluster::Cluster;
-use fdfs_tests::content;
+use fdfs_tests::{content, wait_for};
 
 fn out(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -98,6 +98,78 @@ fn several_files_standard_input_and_json() {
     assert_eq!(json(&wrong)["failed"][0]["error_no"], 2);
     assert_eq!(wrong.status.code(), Some(2));
     assert_eq!(out(&cluster.tool("delete_file", &[&ids[0], &ids[1], &id])), "");
+}
+
+/// Appender files, and the programs that try everything.
+#[test]
+fn appender_files() {
+    let cluster = Cluster::start("tools-append", 1);
+    let local = |name: &str| cluster.dir().join(name).to_string_lossy().into_owned();
+    let (ten, more) = (local("ten.log"), local("more"));
+    std::fs::write(&ten, b"0123456789").unwrap();
+    std::fs::write(&more, b"hello, world!\n").unwrap();
+    let id = out(&cluster.tool("upload_appender", &[&ten])).trim().to_owned();
+    assert!(id.ends_with(".log"), "{id}");
+    assert_eq!(out(&cluster.tool("append_file", &[&id, &more])), "");
+    let info = out(&cluster.tool("file_info", &[&id]));
+    assert!(
+        info.contains("GET FROM SERVER: true\n\nfile type: appender\n") && info.contains("\nfile size: 24\n")
+    );
+    let new = out(&cluster.tool("regenerate_filename", &[&id])).trim().to_owned();
+    assert!(out(&cluster.tool("file_info", &[&new])).contains("file type: normal\n"));
+    let downloaded = cluster.tool("download_file", &[&new, "/dev/stdout"]);
+    assert_eq!(out(&downloaded), "0123456789hello, world!\n");
+    failed(&cluster.tool("append_file", &[&new, &more]), "append file fail, error no: 22");
+    failed(&cluster.tool("append_file", &[&id, &more]), "append file fail, error no: 2,");
+    failed(&cluster.tool("regenerate_filename", &[&id]), "regenerate file ID fail, error no: 2");
+
+    for kind in ["FILE", "BUFF", "CALLBACK"] {
+        let said = out(&cluster.tool("appender_test", &[&more, kind]));
+        assert!(said.contains("append file success, file size=28, crc32="), "{said}");
+        assert!(said.contains("truncate file success, file size=14, crc32="), "{said}");
+        let said = out(&cluster.tool("test", &["upload", &more, kind]));
+        assert_eq!(said.matches("example file url: http://").count(), 2, "{said}");
+        let id =
+            said.lines().find_map(|line| line.strip_prefix("group_name=group1, remote_filename=")).unwrap();
+        let meta = out(&cluster.tool("test", &["getmeta", "group1", id]));
+        assert!(meta.contains("get meta data success, meta count=4\next_name=jpg\n"), "{meta}");
+        let id = format!("group1/{id}");
+        out(&cluster.tool("test1", &["setmeta", &id, "M", "a=b,c=d"]));
+        assert!(out(&cluster.tool("test1", &["getmeta", &id])).contains("meta count=6\na=b\nc=d\n"));
+        assert!(out(&cluster.tool("test1", &["query_servers", &id])).contains("server list ("));
+        out(&cluster.tool("test1", &["delete", &id]));
+    }
+}
+
+/// Removing a member, and asking one tracker.
+#[test]
+fn administration() {
+    let mut cluster = Cluster::start("tools-admin", 1);
+    let tracker = cluster.tracker(1).to_string();
+    let said = out(&cluster.tool("monitor", &["-h", &tracker]));
+    assert!(said.contains(&format!("\ntracker server is {tracker}\n")), "{said}");
+    let unknown = cluster.tool("monitor", &["-h", "127.9.9.9:1"]);
+    failed(&unknown, "tracker server: 127.9.9.9:1 not exists!");
+    assert_eq!(unknown.status.code(), Some(2));
+    let refused = |output: &Output, line: &str| {
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(line) && !output.status.success(), "{said}");
+    };
+    refused(
+        &cluster.tool("monitor", &["delete", "nogroup"]),
+        "\n\ndelete group: nogroup fail, error no: 2, ",
+    );
+    let id = cluster.members[1].addr.ip().to_string();
+    refused(&cluster.tool("monitor", &["delete", "group1", &id]), "fail, error no: 16, ");
+    refused(&cluster.tool("monitor", &["set_trunk_server", "group1", &id]), "fail, error no: 95, ");
+
+    cluster.storage(1).stop();
+    let line = format!("\n\ndelete storage server group1::{id} success\n");
+    wait_for("the storage that is gone can be removed", std::time::Duration::from_secs(60), || {
+        let output = cluster.tool("monitor", &["delete", "group1", &id]);
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains(&line)
+    });
+    assert!(out(&cluster.tool("monitor", &[])).contains("  DELETED\n"));
 }
 
 /// The statistic tools print what scripts read (protocol 8.3).

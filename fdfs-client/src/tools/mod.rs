@@ -104,6 +104,10 @@ impl Tool {
         };
         match (self.run)(&rest) {
             Ended::Done => 0,
+            Ended::Said(text, Value::Null) => {
+                print!("{text}");
+                0
+            }
             Ended::Said(text, value) => {
                 print(&text, value);
                 0
