@@ -72,6 +72,7 @@ pub fn unexplained(base: &Path) -> Vec<String> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let state = [
             ".data_init_flag",
+            ".fdfs_trackers_said",
             ".fastdfs_vars",
             "storage_stat.dat",
             "fdfs_storaged.pid",

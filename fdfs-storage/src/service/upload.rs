@@ -155,7 +155,8 @@ pub(crate) async fn receive(
     mut claim: Option<&mut Claim>,
 ) -> Result<u32, Refused> {
     let mut crc = crc32fast::Hasher::new();
-    let mut buffer = Buffer::get(storage.settings.buffer());
+    let most = usize::try_from(body.left).unwrap_or(usize::MAX);
+    let mut buffer = Buffer::get(storage.settings.buffer().min(most));
     while body.left > 0 {
         // Whole buffers go to the file, whatever the pieces in which they arrive.
         let mut filled = 0;
@@ -206,11 +207,13 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// One of `size` bytes.
+    /// One of at least `size` bytes.
     pub fn get(size: usize) -> Self {
-        let kept = BUFFERS.with_borrow_mut(Vec::pop);
-        let mut bytes = kept.unwrap_or_default();
-        bytes.resize(size, 0);
+        let mut bytes = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
+        if bytes.len() < size {
+            // What is in a smaller one is not worth to be copied.
+            bytes = vec![0; size];
+        }
         Self { bytes }
     }
 }
