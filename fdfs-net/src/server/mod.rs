@@ -1,9 +1,9 @@
 //! The accept loop and the workers: one acceptor hands sockets to one thread per core, each with its own
 //! current-thread runtime; a connection never changes threads.
 
+#[cfg(not(feature = "sim"))]
 mod accept;
 mod connection;
-#[cfg(not(feature = "sim"))]
 mod live;
 #[cfg(not(feature = "sim"))]
 mod run;
@@ -25,8 +25,8 @@ use crate::allow::AllowHosts;
 use crate::conn::Conn;
 use crate::error::ConnError;
 
-#[cfg(not(feature = "sim"))]
 pub use live::Live;
+#[cfg(not(feature = "sim"))]
 pub use run::{Bound, Server};
 #[cfg(feature = "sim")]
 pub use simulated::{Bound, Server};
