@@ -158,6 +158,11 @@ impl Cluster {
 
     /// Starts a stock nginx with the module beside a member, with one worker.
     pub fn start_nginx(&mut self, index: usize) {
+        self.start_nginx_with(index, "");
+    }
+
+    /// The same with more lines in its `mod_fastdfs.conf`.
+    pub fn start_nginx_with(&mut self, index: usize, more: &str) {
         let member = &self.members[index];
         let home = self.dir.path().join(format!("nginx-{index}"));
         std::fs::create_dir_all(&home).unwrap();
@@ -165,7 +170,7 @@ impl Cluster {
             self.trackers.iter().map(|(addr, _)| format!("tracker_server = {addr}\n")).collect();
         let settings = format!(
             "group_name = {}\nurl_have_group_name = true\nbase_path = {base}\nstore_path0 = {base}\n{trackers}\
-             connect_timeout = 1\nnetwork_timeout = 2\n",
+             connect_timeout = 1\nnetwork_timeout = 2\n{more}",
             member.group,
             base = member.base.display()
         );

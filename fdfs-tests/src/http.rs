@@ -14,10 +14,15 @@ pub struct Answer {
 
 /// GET over a new connection.
 pub fn get(addr: SocketAddr, path: &str) -> Answer {
+    get_with(addr, path, "")
+}
+
+/// The same with more header lines, each ended by CR LF.
+pub fn get_with(addr: SocketAddr, path: &str, more: &str) -> Answer {
     let mut stream = TcpStream::connect_timeout(&addr, Duration::from_secs(5)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.set_nodelay(true).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{more}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut raw = Vec::new();
     let broken = stream.read_to_end(&mut raw).is_err();

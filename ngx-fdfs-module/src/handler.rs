@@ -1,6 +1,6 @@
 //! The content handler: URL in, answer or upstream out.
 
-use fdfs_core::http::{Plan, plan};
+use fdfs_core::http::{BadToken, Plan, TokenRules, Wanted, plan};
 use ngx::ffi::*;
 
 use crate::guard::guard;
@@ -28,14 +28,20 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
             return rc;
         }
         let Some(conf) = nginx::location(r).site() else { return status(NGX_HTTP_INTERNAL_SERVER_ERROR) };
-        let (file, here) = match plan(&conf.site, nginx::bytes(&(*r).uri)) {
+        let plan = plan(&conf.site, nginx::bytes(&(*r).uri));
+        if let (Some(rules), Plan::Local { file, .. } | Plan::Remote { file }) = (&conf.tokens, &plan)
+            && let Some(rc) = refuse(r, rules, file)
+        {
+            return rc;
+        }
+        let (file, here) = match plan {
             Plan::BadRequest(why) => {
                 nginx::log_request(NGX_LOG_INFO, r, &format!("400: {why}"));
                 return status(NGX_HTTP_BAD_REQUEST);
             }
             Plan::NotFound => return status(NGX_HTTP_NOT_FOUND),
             Plan::Remote { file } => (file, NGX_HTTP_NOT_FOUND),
-            Plan::Local { file, path } => match local::serve(r, &path, &file) {
+            Plan::Local { file, path } => match local::serve(r, &path, file.known) {
                 Local::Answered(rc) => return rc,
                 Local::Absent(code) => (file, code),
             },
@@ -53,6 +59,36 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
                 DONE
             }
         }
+    }
+}
+
+/// The answer to a request without a good token; `None` when it has one.
+///
+/// # Safety
+/// `r` must be live and its header not yet sent.
+unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Wanted) -> Option<ngx_int_t> {
+    // SAFETY: the request is live; nginx sets its clock before it handles any request.
+    unsafe {
+        if let Some((name, _)) = &rules.bypass
+            && nginx::request_header(r, name.as_bytes()).is_some_and(|value| rules.bypassed(value))
+        {
+            return None;
+        }
+        let now = (*ngx_cached_time).sec;
+        let bad = rules.check(&file.wire_name(), nginx::bytes(&(*r).args), now).err()?;
+        nginx::log_request(NGX_LOG_INFO, r, &format!("400: {bad}"));
+        let instead = rules.fail_file.as_ref().filter(|_| bad != BadToken::Missing);
+        if let Some(path) = instead {
+            // The content type is that of the file that is sent.
+            let ext = path.rsplit_once('.').map_or("", |(_, ext)| ext);
+            if let Some(ext) = nginx::copy((*r).pool, ext.as_bytes()) {
+                (*r).exten = ext;
+            }
+            if let Local::Answered(rc) = local::serve(r, path.as_bytes(), None) {
+                return Some(rc);
+            }
+        }
+        Some(status(NGX_HTTP_BAD_REQUEST))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use fdfs_core::http::Wanted;
+use fdfs_core::http::Validators;
 use ngx::ffi::*;
 
 use crate::nginx::{self, ERROR, OK};
@@ -15,11 +15,11 @@ pub enum Local {
     Absent(u32),
 }
 
-/// Serves `path`.
+/// Serves `path`, whose id says what is `known`.
 ///
 /// # Safety
 /// `r` must be live and its header not yet sent.
-pub unsafe fn serve(r: *mut ngx_http_request_t, path: &[u8], file: &Wanted) -> Local {
+pub unsafe fn serve(r: *mut ngx_http_request_t, path: &[u8], known: Option<Validators>) -> Local {
     const FAILED: Local = Local::Answered(NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
     // SAFETY: the request and its pool are live; `open_file_info_t` is plain C, zero is its initial state.
     unsafe {
@@ -29,7 +29,7 @@ pub unsafe fn serve(r: *mut ngx_http_request_t, path: &[u8], file: &Wanted) -> L
             Err(code) => return Local::Absent(code),
         };
         let size = opened.size as u64;
-        let mtime = match file.known {
+        let mtime = match known {
             Some(known) if known.size != size => {
                 let text = format!("{} has {size} bytes, its id says {}", lossy(path), known.size);
                 nginx::log_request(NGX_LOG_ERR, r, &text);

@@ -166,6 +166,28 @@ pub fn now_ms() -> u64 {
     unsafe { ngx_current_msec as u64 }
 }
 
+/// The value of the first request header of this name, whatever its case.
+///
+/// # Safety
+/// `r` must be live during `'a`.
+pub unsafe fn request_header<'a>(r: *mut ngx_http_request_t, name: &[u8]) -> Option<&'a [u8]> {
+    // SAFETY: the list of a live request holds `nelts` whole elements in each part.
+    unsafe {
+        let mut part: *const ngx_list_part_t = &(*r).headers_in.headers.part;
+        while !part.is_null() {
+            let all = (*part).elts.cast::<ngx_table_elt_t>();
+            for n in 0..(*part).nelts {
+                let header = &*all.add(n);
+                if bytes(&header.key).eq_ignore_ascii_case(name) {
+                    return Some(bytes(&header.value));
+                }
+            }
+            part = (*part).next;
+        }
+        None
+    }
+}
+
 /// Adds an answer header; its place in the list, null when there is no memory.
 ///
 /// # Safety

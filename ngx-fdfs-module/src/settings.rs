@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fdfs_core::http::{LocalGroup, Site};
+use fdfs_core::http::{LocalGroup, Site, TokenRules};
 use fdfs_core::settings::{ModSettings, ResponseMode};
 
 /// One `mod_fastdfs.conf`.
@@ -20,6 +20,8 @@ pub struct SiteConf {
     pub connect_timeout: Duration,
     /// Longest wait for a read from or write to a storage.
     pub network_timeout: Duration,
+    /// Requests need a token.
+    pub tokens: Option<TokenRules>,
 }
 
 /// A line for the error log.
@@ -38,11 +40,6 @@ pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
         Err(error) => return (None, vec![fatal(error.to_string())]),
     };
     let mut notes: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    if settings.http.tokens() {
-        let text =
-            "http.anti_steal.check_token = true: tokens are not supported, and files would be served without";
-        return (None, vec![fatal(format!("{path}: {text}"))]);
-    }
     notes.extend(without_effect(&settings).into_iter().map(|text| format!("{path}: {text}")));
     let mut trackers = Vec::new();
     for tracker in &settings.tracker_server {
@@ -60,9 +57,17 @@ pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
         trackers,
         connect_timeout: Duration::from_secs(settings.connect_timeout.0),
         network_timeout: Duration::from_secs(settings.network_timeout.0),
+        tokens: tokens(&settings),
     };
     let missing =
         site.site.groups.iter().flat_map(|group| &group.paths).filter(|store| !Path::new(store).is_dir());
+    if let Some(file) = site.tokens.as_ref().and_then(|rules| rules.fail_file.as_ref())
+        && !Path::new(file).is_file()
+    {
+        notes.push(format!(
+            "{path}: http.anti_steal.token_check_fail: {file} is no file: the answer will be 400"
+        ));
+    }
     notes.extend(missing.map(|store| format!("{path}: store path {store} is no directory")));
     (Some(site), notes.into_iter().map(|text| Trouble { fatal: false, text }).collect())
 }
@@ -73,6 +78,16 @@ fn site(settings: &ModSettings) -> Site {
         paths: group.store_paths.iter().map(|store| store.path.clone()).collect(),
     });
     Site { url_has_group: settings.url_have_group_name, groups: groups.collect() }
+}
+
+fn tokens(settings: &ModSettings) -> Option<TokenRules> {
+    let header = settings.anti_steal_bypass_header_name.clone().filter(|name| !name.is_empty());
+    settings.http.tokens().then(|| TokenRules {
+        secret: settings.http.secret_key.clone().unwrap_or_default(),
+        ttl_s: settings.http.token_ttl.0,
+        fail_file: settings.http.token_check_fail.clone().filter(|file| !file.is_empty()),
+        bypass: header.map(|name| (name, settings.anti_steal_bypass_header_value.clone())),
+    })
 }
 
 /// Settings of the existing module that change nothing here.

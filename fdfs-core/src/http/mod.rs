@@ -8,6 +8,7 @@ mod peers;
 mod plan;
 mod poll;
 mod range;
+mod token;
 
 pub use conditions::{Conditions, IfModifiedSince, Verdict};
 pub use fetch::{Answer, Fault, Fetch, Job, Step};
@@ -15,6 +16,7 @@ pub use peers::{Health, Member, Peers, Standing, candidates};
 pub use plan::{LocalGroup, Plan, Refusal, Site, Validators, Wanted, plan};
 pub use poll::{Poll, PollFault, PollStep};
 pub use range::ByteRange;
+pub use token::{BadToken, TokenRules, token_of};
 
 /// Feeds any bytes to every parser of this module that reads from outside: none may panic, and what they
 /// accept must hold together. Body of a fuzz target.

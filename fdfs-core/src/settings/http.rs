@@ -38,7 +38,7 @@ pub struct HttpSettings {
     /// What tokens are made with; required when they are checked. May hold `#`.
     #[serde(rename = "http.anti_steal.secret_key")]
     pub secret_key: Option<String>,
-    /// File whose content is the answer to a bad token; without it the answer is a bare 403.
+    /// File whose content is the answer to a bad token; without it the answer is a bare 400.
     #[serde(rename = "http.anti_steal.token_check_fail")]
     pub token_check_fail: Option<String>,
 }
