@@ -19,8 +19,9 @@ const TICK: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(250);
 /// From the first tracker list to the first election: the storages reach every tracker in this time.
 const SETTLE: Duration = Duration::from_millis(300);
-/// A leader that did not run for so long was frozen, and another one leads by now.
-const FROZEN: Duration = Duration::from_secs(5);
+/// A leader whose round took so long, or that waited so long for its next one, stood still: another one may lead by now. Longer than
+/// any round, shorter than the others need to replace it (3.2 s).
+const FROZEN: Duration = Duration::from_millis(2500);
 /// Rounds to wait for the candidate that ranks first, before it is left out.
 const PATIENCE: u32 = 5;
 /// Difference of wall clock and passed time that is no change of the clock, seconds.
@@ -35,6 +36,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         link: None,
         waited: (None, 0),
         last_tick: Instant::now(),
+        last_took: Duration::ZERO,
         ticks: 0,
         checked: Instant::now(),
         wall_offset: crate::now(),
@@ -70,6 +72,8 @@ struct Work {
     waited: (Option<TrackerAddr>, u32),
     /// End of the last round.
     last_tick: Instant,
+    /// How long it took.
+    last_took: Duration,
     ticks: u64,
     /// When the members were looked at last.
     checked: Instant,
@@ -97,15 +101,16 @@ impl Work {
     }
 
     async fn tick(&mut self) {
-        let slept = self.last_tick.elapsed();
+        let stood_still = self.last_tick.elapsed() > FROZEN || self.last_took > FROZEN;
+        let began = Instant::now();
         self.ticks += 1;
         self.housekeeping();
-        self.follow_or_lead(slept).await;
+        self.follow_or_lead(stood_still).await;
         self.last_tick = Instant::now();
+        self.last_took = began.elapsed();
     }
 
-    /// `slept` is the time since the round before ended.
-    async fn follow_or_lead(&mut self, slept: Duration) {
+    async fn follow_or_lead(&mut self, stood_still: bool) {
         let view = self.shared.owner.view().clone();
         let Some(me) = view.trackers.myself().cloned() else { return };
         match view.trackers.leader {
@@ -116,14 +121,8 @@ impl Work {
             Leader::Myself => {
                 self.link = None;
                 let alone = view.trackers.others().next().is_none();
-                if slept > FROZEN && !alone {
-                    self.set(
-                        Leader::Unknown,
-                        "this tracker stood still and may have been replaced as leader",
-                    )
-                    .await;
-                } else if self.ticks.is_multiple_of(2) && !alone {
-                    self.look_for_rivals(&me).await;
+                if !alone && (stood_still || self.ticks.is_multiple_of(2)) {
+                    self.look_for_rivals(&me, stood_still).await;
                 }
             }
             Leader::Other(addr) => {
@@ -246,8 +245,9 @@ impl Work {
         true
     }
 
-    /// After a partition, or when a frozen leader woke up, there may be two: the one that ranks higher stays.
-    async fn look_for_rivals(&self, me: &TrackerAddr) {
+    /// After a partition, or when a frozen leader woke up, there may be two: the one that ranks higher stays,
+    /// but one that stood still yields to whoever replaced it.
+    async fn look_for_rivals(&self, me: &TrackerAddr, yields: bool) {
         let view = self.shared.owner.view().clone();
         let Some(own) = own_status(&view, &self.shared) else { return };
         let others: Vec<TrackerAddr> = view.trackers.others().cloned().collect();
@@ -258,13 +258,15 @@ impl Work {
             return;
         }
         let all = rivals.iter().map(|(tracker, status)| (tracker, *status)).chain([(me, own)]);
-        let stays = winner(all).cloned().unwrap_or_else(|| me.clone());
+        let replaced = rivals.first().filter(|_| yields).map(|(tracker, _)| tracker);
+        let stays = replaced.or_else(|| winner(all)).cloned().unwrap_or_else(|| me.clone());
         tracing::warn!("two leaders occur, new leader is {}", stays.first());
         if stays == *me {
             let losers: Vec<TrackerAddr> = rivals.into_iter().map(|(tracker, _)| tracker).collect();
             ask_all(&self.shared, &losers, cmd::TRACKER_NOTIFY_RESELECT_LEADER, Vec::new()).await;
         } else {
-            self.set(Leader::Unknown, "another tracker leads as well and ranks higher").await;
+            self.set(Leader::Unknown, "another tracker leads as well, and ranks higher or replaced this one")
+                .await;
         }
     }
 }

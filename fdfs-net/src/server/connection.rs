@@ -1,7 +1,7 @@
 //! The life of one connection: header, request, reply, until an end.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,22 +23,23 @@ pub(super) struct Table {
 }
 
 struct Entry {
+    peer: IpAddr,
     leave: CancellationToken,
     /// Since when it waits for a request; `None` while one is under way.
     idle: Cell<Option<Instant>>,
 }
 
 impl Table {
-    /// Closes the `n` connections that are idle longest.
+    /// Closes the `n` connections that are idle longest; those of cluster peers only when there are no others.
     #[cfg_attr(feature = "sim", expect(dead_code))]
-    pub fn reap(&self, n: usize) {
+    pub fn reap(&self, n: usize, is_peer: impl Fn(IpAddr) -> bool) {
         let all = self.all.borrow();
         let mut idle: Vec<_> = all
             .iter()
             .filter(|entry| !entry.leave.is_cancelled())
-            .filter_map(|entry| Some((entry.idle.get()?, entry)))
+            .filter_map(|entry| Some(((is_peer(entry.peer), entry.idle.get()?), entry)))
             .collect();
-        idle.sort_by_key(|(since, _)| *since);
+        idle.sort_by_key(|(order, _)| *order);
         for (_, entry) in idle.into_iter().take(n) {
             entry.leave.cancel();
         }
@@ -52,8 +53,8 @@ impl Table {
         }
     }
 
-    fn enter(&self) -> Rc<Entry> {
-        let entry = Rc::new(Entry { leave: CancellationToken::new(), idle: Cell::new(None) });
+    fn enter(&self, peer: IpAddr) -> Rc<Entry> {
+        let entry = Rc::new(Entry { peer, leave: CancellationToken::new(), idle: Cell::new(None) });
         if self.leaving.get() {
             entry.leave.cancel();
         }
@@ -80,7 +81,7 @@ pub(super) async fn serve<S: Service>(
     let (peer, local) = (canonical(peer), canonical(local));
     let mut conn = Conn::new(stream, peer, local, shared.conf.network_timeout, shared.conf.buff_size);
     let mut session = service.connected(peer, local);
-    let entry = table.enter();
+    let entry = table.enter(peer.ip());
     match requests(&service, shared, &mut session, &mut conn, &entry).await {
         Ok(Flow::Close) => conn.close().await,
         Ok(Flow::Keep) => {}

@@ -77,7 +77,7 @@ async fn work<S: Service>(
         };
         match task {
             None => break,
-            Some(Task::Reap(n)) => table.reap(n),
+            Some(Task::Reap(n)) => table.reap(n, |ip| (shared.conf.is_peer)(ip)),
             Some(Task::Serve(stream, peer)) => {
                 let guard = Count { all: Arc::clone(&shared), mine: Arc::clone(&open) };
                 // Dropping the guard uncounts a socket that the runtime does not take.
