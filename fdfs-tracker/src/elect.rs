@@ -22,6 +22,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// A leader whose round took so long, or that waited so long for its next one, stood still: another one may lead by now. Longer than
 /// any round, shorter than the others need to replace it (3.2 s).
 const FROZEN: Duration = Duration::from_millis(2500);
+/// Checks in a row that find another leader, before the rank decides: one that was frozen steps down by itself within one.
+const RIVALRY: u32 = 3;
 /// Rounds to wait for the candidate that ranks first, before it is left out.
 const PATIENCE: u32 = 5;
 /// Difference of wall clock and passed time that is no change of the clock, seconds.
@@ -36,6 +38,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         link: None,
         waited: (None, 0),
         last_tick: Instant::now(),
+        rivalry: 0,
         last_took: Duration::ZERO,
         ticks: 0,
         checked: Instant::now(),
@@ -72,6 +75,8 @@ struct Work {
     waited: (Option<TrackerAddr>, u32),
     /// End of the last round.
     last_tick: Instant,
+    /// Checks in a row that found another leader.
+    rivalry: u32,
     /// How long it took.
     last_took: Duration,
     ticks: u64,
@@ -247,16 +252,18 @@ impl Work {
 
     /// After a partition, or when a frozen leader woke up, there may be two: the one that ranks higher stays,
     /// but one that stood still yields to whoever replaced it.
-    async fn look_for_rivals(&self, me: &TrackerAddr, yields: bool) {
+    async fn look_for_rivals(&mut self, me: &TrackerAddr, yields: bool) {
         let view = self.shared.owner.view().clone();
         let Some(own) = own_status(&view, &self.shared) else { return };
         let others: Vec<TrackerAddr> = view.trackers.others().cloned().collect();
         let answers = statuses(ask_all(&self.shared, &others, cmd::TRACKER_GET_STATUS, Vec::new()).await);
         let rivals: Vec<(TrackerAddr, PeerStatus)> =
             answers.into_iter().filter(|(_, status)| status.leader).collect();
-        if rivals.is_empty() {
+        self.rivalry = if rivals.is_empty() { 0 } else { self.rivalry + 1 };
+        if rivals.is_empty() || (self.rivalry < RIVALRY && !yields) {
             return;
         }
+        self.rivalry = 0;
         let all = rivals.iter().map(|(tracker, status)| (tracker, *status)).chain([(me, own)]);
         let replaced = rivals.first().filter(|_| yields).map(|(tracker, _)| tracker);
         let stays = replaced.or_else(|| winner(all)).cloned().unwrap_or_else(|| me.clone());

@@ -30,16 +30,18 @@ struct Entry {
 }
 
 impl Table {
-    /// Closes the `n` connections that are idle longest; those of cluster peers only when there are no others.
+    /// Closes the `n` connections that are idle longest, but none of a cluster peer: those are idle most of the time, and
+    /// room for a client is not worth a member.
     #[cfg_attr(feature = "sim", expect(dead_code))]
     pub fn reap(&self, n: usize, is_peer: impl Fn(IpAddr) -> bool) {
         let all = self.all.borrow();
         let mut idle: Vec<_> = all
             .iter()
             .filter(|entry| !entry.leave.is_cancelled())
-            .filter_map(|entry| Some(((is_peer(entry.peer), entry.idle.get()?), entry)))
+            .filter(|entry| !is_peer(entry.peer))
+            .filter_map(|entry| Some((entry.idle.get()?, entry)))
             .collect();
-        idle.sort_by_key(|(order, _)| *order);
+        idle.sort_by_key(|(since, _)| *since);
         for (_, entry) in idle.into_iter().take(n) {
             entry.leave.cancel();
         }
