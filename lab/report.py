@@ -54,8 +54,8 @@ class Report:
         for fault in self.faults:
             if fault.get("why"):
                 text += f"{fault['name']}: failures: {', '.join(fault['why'][:5])}\n"
-        if fault.get("puts_why"):
-            text += f"{fault['name']}: refused uploads: {' | '.join(fault['puts_why'][:5])}\n"
+            if fault.get("puts_why"):
+                text += f"{fault['name']}: refused uploads: {' | '.join(fault['puts_why'][:5])}\n"
         with open(os.path.join(self.folder, "report.txt"), "w") as file:
             file.write(text)
         if self.faults and self.requests:

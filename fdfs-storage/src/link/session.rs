@@ -24,6 +24,8 @@ use crate::storage::Storage;
 
 /// While something in the group is not settled, beats come at least this often.
 const SOON: Duration = Duration::from_secs(1);
+/// Age up to which a conversation has a beat every [`SOON`].
+const YOUNG: Duration = Duration::from_secs(60);
 /// The leader is tested so often between beats.
 const PROBE: Duration = Duration::from_secs(3);
 /// Longest wait for its answer.
@@ -87,6 +89,7 @@ struct Session<'a> {
     sent: Option<StatBlock>,
     synced: u64,
     rejoin: bool,
+    since: Instant,
 }
 
 impl<'a> Session<'a> {
@@ -104,6 +107,7 @@ impl<'a> Session<'a> {
             sent: None,
             synced: 0,
             rejoin: false,
+            since: now,
         }
     }
 
@@ -216,7 +220,9 @@ impl<'a> Session<'a> {
         };
         let settled = !list.is_empty()
             && list.iter().all(|member| member.status == StorageStatus::Active || gone(member.status))
-            && self.trackers.leader().is_some();
+            && self.trackers.leader().is_some()
+            // A group that is just being set up: its other members join in these moments.
+            && self.since.elapsed() > YOUNG;
         let normal = self.storage.settings.heart_beat_interval.duration().max(SOON);
         if settled { normal } else { SOON }
     }
