@@ -97,8 +97,10 @@ def two_uploads(world, report):
 
 
 def on_disk(id):
-    """Path of a file of store path 0."""
-    return "/data/fastdfs/storage/data/" + id.split("/", 2)[2]
+    """Path of a file on a storage."""
+    _, path, name = id.split("/", 2)
+    number = int(path[1:], 16)
+    return f"/data/fastdfs/storage{number or ''}/data/{name}"
 
 
 def pictures(world, report, ids):

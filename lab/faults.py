@@ -167,7 +167,7 @@ class Faults:
         """Every acknowledged upload is whole on every member of its group."""
         acknowledged = [(line["id"], line["sha"]) for line in requests if line["kind"] == "put" and "error" not in line]
         for group in range(1, self.world.shape.groups + 1):
-            mine = [(id, sha) for id, sha in acknowledged if id.startswith(f"group{group}/M00/")]
+            mine = [(id, sha) for id, sha in acknowledged if id.startswith(f"group{group}/")]
             check = "\n".join(f"{sha}  {on_disk(id)}" for id, sha in mine)
             if not mine:
                 continue
