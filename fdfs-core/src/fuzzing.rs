@@ -53,7 +53,7 @@ pub fn storage_ids(bytes: &[u8]) {
 
 /// Requests and answers: any bytes get a message or an error, and a message writes itself as it was read.
 pub fn wire(bytes: &[u8]) {
-    use crate::wire::{Header, list, query, report, storage, sync};
+    use crate::wire::{Header, cluster_stat, edit, list, query, report, storage, sync};
     let Some((head, body)) = bytes.split_first_chunk::<{ Header::SIZE }>() else { return };
     let head = Header::decode(head);
     assert_eq!(Header::decode(&head.encode()), head);
@@ -81,6 +81,25 @@ pub fn wire(bytes: &[u8]) {
     }
     let _ = storage::SetMetadata::parse(body);
     let _ = storage::FileInfo::parse(body);
+    let all = body.len() as u64;
+    if let Ok(append) = edit::Append::parse(body, all) {
+        assert!(append.size <= all && append.name.len() <= storage::NAME_MAX);
+    }
+    if let Ok(modify) = edit::Modify::parse(body, all) {
+        assert!(modify.size <= all && modify.offset.checked_add(modify.size).is_some());
+    }
+    if let Ok(truncate) = edit::Truncate::parse(body) {
+        written(body, |out| truncate.put(out));
+    }
+    if let Ok(slave) = edit::UploadSlave::parse(body, all) {
+        assert!(slave.size <= all && !slave.prefix.is_empty());
+    }
+    if let Ok(link) = edit::CreateLink::parse(body) {
+        written(body, |out| link.put(out));
+    }
+    let _ = cluster_stat::TrackerStat::parse_all(body);
+    let _ = cluster_stat::StorageStats::parse(body);
+    let _ = cluster_stat::VolumeStats::parse(body);
     let _ = sync::SyncRange::parse(body, body.len() as u64);
     let _ = sync::SyncTruncate::parse(body);
     let _ = sync::SyncPair::parse(body);

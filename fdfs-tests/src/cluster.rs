@@ -354,7 +354,7 @@ impl Drop for Cluster {
 
 /// Waits until something listens.
 pub fn wait_listening(addr: SocketAddr) {
-    wait_for(&format!("{addr} listens"), Duration::from_secs(10), || {
+    wait_for(&format!("{addr} listens"), Duration::from_secs(30), || {
         std::net::TcpStream::connect(addr).is_ok()
     });
 }

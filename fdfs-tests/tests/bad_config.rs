@@ -130,7 +130,7 @@ fn unknown_keys_are_warnings() {
     cluster.storage(0).stop();
     let log = cluster.members[0].base.join("logs/storaged.log");
     cluster.start_storage_with(0, "heart_beat_intervall = 5\n");
-    fdfs_tests::wait_for("the warning is in the log", std::time::Duration::from_secs(10), || {
+    fdfs_tests::wait_for("the warning is in the log", std::time::Duration::from_secs(60), || {
         let text = std::fs::read_to_string(&log).unwrap();
         text.lines().any(|line| {
             line.contains("WARNING")

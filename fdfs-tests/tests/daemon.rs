@@ -98,7 +98,7 @@ fn readiness_is_told_to_systemd() {
     let tracker = Tracker::new("");
     let path = tracker.dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut command = Command::new(programs::trackerd());
     command.arg("-N").arg(&tracker.conf).env("NOTIFY_SOCKET", &path);
     let mut process =
@@ -129,9 +129,9 @@ fn the_log_in_both_layouts_and_a_new_file_on_hup() {
     assert!(stamp.starts_with("[20") && stamp.ends_with(']') && rest.starts_with(" INFO - "), "{first}");
     let hup = Command::new("kill").args(["-HUP", &tracker.pid().unwrap().to_string()]).status().unwrap();
     assert!(hup.success());
-    wait_for("an old log", Duration::from_secs(10), || {
+    wait_for("an old log", Duration::from_secs(60), || {
         let logs = std::fs::read_dir(tracker.dir.path().join("logs")).unwrap();
         logs.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("trackerd.log.20"))
     });
-    wait_for("the new log", Duration::from_secs(10), || tracker.log().contains("SIGHUP"));
+    wait_for("the new log", Duration::from_secs(60), || tracker.log().contains("SIGHUP"));
 }

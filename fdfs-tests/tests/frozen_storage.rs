@@ -56,12 +56,12 @@ fn local_files_do_not_wait() {
     println!("local requests during the freeze: {}", describe(&during));
     for (asked, time) in waited {
         assert!(
-            time / asked < Duration::from_secs(10),
+            time / asked < Duration::from_secs(20),
             "a request to a frozen storage ends: {time:?} for {asked}"
         );
     }
-    // A worker that waits for a peer would wait for its timeouts, which are seconds.
-    assert!(during[REQUESTS - 1] < Duration::from_millis(500), "{}", describe(&during));
+    // A worker that waits for a peer would wait for its timeouts, which are seconds, again and again.
+    assert!(during[REQUESTS * 99 / 100] < Duration::from_millis(500), "{}", describe(&during));
     cluster.storage(0).signal(libc::SIGCONT);
     cluster.storage(1).signal(libc::SIGCONT);
     wait_for("the file can be had again", Duration::from_secs(40), || {

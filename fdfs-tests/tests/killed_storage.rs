@@ -29,7 +29,7 @@ fn twenty_kills() {
     for kill in 0..KILLS {
         let before = acknowledged.lock().unwrap().len();
         // Not at the same moment of an upload each time.
-        wait_for("uploads are under way", Duration::from_secs(20), || {
+        wait_for("uploads are under way", Duration::from_secs(60), || {
             acknowledged.lock().unwrap().len() > before + 3 + kill * 2
         });
         cluster.storage(0).kill();

@@ -60,13 +60,14 @@ fn every_byte_everywhere() {
     let uploading = began.elapsed();
     assert_eq!(uploaded.len(), FILES);
 
-    // Both members of the group, within two seconds of the last upload.
+    // Both members of the group: milliseconds after the last upload, as the line at the end tells; the limit is for machines
+    // that are busy with other things.
     let paths = |id: &str| {
         let (group, name) = split(id);
         let bases = cluster.members.iter().filter(|member| member.group == group);
         bases.map(|member| member.base.join("data").join(&name[4..])).collect::<Vec<_>>()
     };
-    let limit = Duration::from_secs(2);
+    let limit = Duration::from_secs(20);
     let lag = wait_for("all files on both members", limit, || {
         uploaded
             .iter()

@@ -9,7 +9,7 @@ use fdfs_tests::driver::Driver;
 use fdfs_tests::raw::{self, Raw};
 use fdfs_tests::{content, http, wait_for};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_file_from_each_client_reaches_everything() {
@@ -92,7 +92,7 @@ fn nginx_fetches_what_is_not_replicated_yet() {
         page.body.len()
     );
     cluster.storage(1).signal(libc::SIGCONT);
-    wait_for("the copy arrives", Duration::from_secs(20), || copy.exists());
+    wait_for("the copy arrives", Duration::from_secs(60), || copy.exists());
     assert!(std::fs::read(&copy).unwrap() == data);
     let page = http::get(cluster.members[1].nginx_addr, &url);
     assert!(page.status == 200 && page.body == data);

@@ -16,7 +16,7 @@ fn a_whole_cluster_comes_back() {
         Raw::connect(cluster.members[0].addr).ask(raw::UPLOAD, &raw::upload(0, "bin", &data)).unwrap();
     let name = String::from_utf8(answer.body[16..].to_vec()).unwrap();
     let copy = cluster.members[1].base.join("data").join(&name[4..]);
-    wait_for("the copy", Duration::from_secs(10), || copy.exists());
+    wait_for("the copy", Duration::from_secs(60), || copy.exists());
     for index in 0..2 {
         assert!(cluster.storage(index).stop().success());
     }
@@ -42,7 +42,7 @@ fn a_whole_cluster_comes_back() {
             .unwrap();
         let name = String::from_utf8(answer.body[16..].to_vec()).unwrap();
         let copy = cluster.members[to].base.join("data").join(&name[4..]);
-        wait_for("the copy after the restart", Duration::from_secs(10), || copy.exists());
+        wait_for("the copy after the restart", Duration::from_secs(60), || copy.exists());
     }
 }
 
@@ -80,7 +80,7 @@ fn a_member_that_was_away_catches_up() {
     }
     cluster.start_storage(1);
     let data = cluster.members[1].base.join("data");
-    wait_for("everything arrives", Duration::from_secs(20), || {
+    wait_for("everything arrives", Duration::from_secs(60), || {
         names[50..].iter().all(|name| data.join(&name[4..]).exists())
     });
     assert!(names[..50].iter().all(|name| !data.join(&name[4..]).exists()));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::echo::{ECHO, SLOW, answer, ask, frame, rest, start};
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::yield_now();

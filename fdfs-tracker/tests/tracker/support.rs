@@ -14,7 +14,7 @@ use fdfs_tracker::{Start, StartError};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Longest wait for a condition.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A tracker that stops, and has saved, when it is dropped.
 pub struct Running {
