@@ -1,6 +1,7 @@
 //! Parameters, identities and statistics, answered from a snapshot (protocol 3.8 and 3.9, tracker 3.9).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use fdfs_core::cluster::{Group, PeerStatus, Refusal, Storage, storage_ids_page};
@@ -30,7 +31,7 @@ pub fn answer(
     let admin = Admin { state, session, request };
     Some(match request.cmd {
         cmd::PARAMETER_REQ => {
-            exact(&request.body, 0).map(|()| out.put_slice(request.shared.params.as_bytes()))
+            exact(&request.body, 0).map(|()| out.put_slice(request.shared.params.load().as_bytes()))
         }
         cmd::FETCH_STORAGE_IDS => admin.storage_ids(out),
         cmd::GET_GROUP_NAME => admin.group_name(out),
@@ -62,8 +63,8 @@ struct Admin<'a> {
 }
 
 impl Admin<'_> {
-    fn ids(&self) -> Option<&StorageIds> {
-        self.request.shared.rules.ids.as_deref()
+    fn ids(&self) -> Option<Arc<StorageIds>> {
+        self.request.shared.rules().ids.clone()
     }
 
     /// Versions before 6.12 leave out the last byte.
@@ -87,7 +88,7 @@ impl Admin<'_> {
             return Err(Refusal::new(Status::INVAL, "no such index"));
         }
         // The readers' buffers hold 8 KiB, less the two counts and the header.
-        let (count, text) = storage_ids_page(ids, start, 8000);
+        let (count, text) = storage_ids_page(&ids, start, 8000);
         out.put_i32(i32::try_from(ids.entries.len()).unwrap_or(i32::MAX));
         out.put_i32(i32::try_from(count).unwrap_or(i32::MAX));
         out.put_slice(text.as_bytes());
@@ -107,7 +108,7 @@ impl Admin<'_> {
             text => Text::<46>::cut(text).ip().ok_or(unknown)?,
         };
         let port = u16::try_from(i32::from_be_bytes(*port)).map_err(|_| unknown)?;
-        let entry = by_addr(ids, ip, port).ok_or(unknown)?;
+        let entry = by_addr(&ids, ip, port).ok_or(unknown)?;
         out.put_slice(entry.group.field().raw());
         Ok(())
     }
@@ -125,7 +126,7 @@ impl Admin<'_> {
         let found = self.state.cluster.group(group)?;
         let storage = match self.ids() {
             Some(ids) => {
-                let entry = by_addr(ids, addr.ip(), addr.port()).filter(|entry| entry.group == *group)?;
+                let entry = by_addr(&ids, addr.ip(), addr.port()).filter(|entry| entry.group == *group)?;
                 found.storage(&entry.id)
             }
             None => found.storage(&addr.ip().to_string().parse().ok()?),
@@ -139,7 +140,7 @@ impl Admin<'_> {
             out.put_slice(addr.ip().to_string().as_bytes());
             return Ok(());
         };
-        let entry = by_addr(ids, addr.ip(), addr.port())
+        let entry = by_addr(&ids, addr.ip(), addr.port())
             .filter(|entry| entry.group == group)
             .ok_or(Refusal::new(Status::NOENT, "address is not in storage_ids.conf"))?;
         out.put_slice(entry.id.bytes());
@@ -165,8 +166,9 @@ impl Admin<'_> {
             _ => return Err(Refusal::new(Status::INVAL, "wrong body length")),
         };
         let group = body.get(..16).map(known_name).transpose()?;
-        let entry =
-            self.ids().and_then(|ids| by_addr(ids, peer, port.unwrap_or(fdfs_core::settings::STORAGE_PORT)));
+        let ids = self.ids();
+        let port = port.unwrap_or(fdfs_core::settings::STORAGE_PORT);
+        let entry = ids.as_deref().and_then(|ids| by_addr(ids, peer, port));
         match entry.filter(|entry| Some(entry.group) == group) {
             Some(entry) => {
                 let ips: Vec<String> = entry.ips().map(|ip| ip.to_string()).collect();
@@ -268,7 +270,7 @@ impl Admin<'_> {
     fn volumes(&self, out: &mut BytesMut) -> Result<(), Refusal> {
         exact(&self.request.body, 4)?;
         let &[by, disk_only, trunk_only, space_only] = self.request.body.as_ref() else { return Ok(()) };
-        let rules = &self.request.shared.rules;
+        let rules = &self.request.shared.rules();
         out.put_u8(u8::from(rules.use_trunk));
         let (at, mut count) = (out.len(), 0i32);
         out.put_i32(0);

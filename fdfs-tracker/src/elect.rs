@@ -153,10 +153,10 @@ impl Work {
         }
         let shared = &self.shared;
         // A fifth of the interval: a member is offline after at most 1.2 intervals of silence.
-        let period = u64::try_from(shared.rules.check_active / 5).unwrap_or(1).max(1);
+        let period = u64::try_from(shared.rules().check_active / 5).unwrap_or(1).max(1);
         if self.checked.elapsed() >= Duration::from_secs(period) {
             self.checked = Instant::now();
-            let rules = shared.rules.clone();
+            let rules = shared.rules.load_full();
             shared.owner.tell(move |state, out| state.cluster.check_alive(&rules, crate::now(), out));
         }
         let now = crate::now();

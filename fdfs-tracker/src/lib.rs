@@ -13,6 +13,8 @@ mod params;
 mod peers;
 mod queries;
 mod refusals;
+#[cfg(not(feature = "sim"))]
+mod reload;
 mod reports;
 mod saver;
 mod service;

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     daemon::main(PROGRAM, load, serve)
 }
 
-fn load(path: &Path) -> Result<Loaded<Start>, Refusal> {
+fn load(path: &Path) -> Result<Loaded<(Start, PathBuf)>, Refusal> {
     let (conf, warnings) = TrackerSettings::load(path)?;
     if conf.disabled {
         return Err(Refusal::new(DISABLED, format!("{}: disabled = true", path.display())));
@@ -30,12 +30,13 @@ fn load(path: &Path) -> Result<Loaded<Start>, Refusal> {
     };
     let settings = Start::new(conf).map_err(refusal)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(settings.warnings.clone()).collect();
-    Ok(Loaded { settings, base_path, log, warnings })
+    Ok(Loaded { settings: (settings, path.to_owned()), base_path, log, warnings })
 }
 
-fn serve(start: Start, running: &mut Running) -> Result<(), Refusal> {
+fn serve((start, conf): (Start, PathBuf), running: &mut Running) -> Result<(), Refusal> {
     let ready = start.bind().map_err(refusal)?;
     running.on_dump(ready.dump());
+    running.on_rotate(ready.reload(conf));
     running.ready();
     ready.run(running.stop.clone()).map_err(refusal)
 }

@@ -69,7 +69,7 @@ impl Query<'_> {
         let body = &self.request.body;
         exact(body, if named { 16 } else { 0 })?;
         let name = if named { Some(known_name(body)?) } else { None };
-        let rules = &self.request.shared.rules;
+        let rules = &self.request.shared.rules();
         let choice = self.state.cluster.query_store(rules, name.as_ref(), all)?;
         let addrs: Vec<SocketAddr> = choice.servers.iter().map(|storage| self.addr(storage)).collect();
         match addrs.as_slice() {
@@ -93,7 +93,7 @@ impl Query<'_> {
 
     fn fetch(&self, out: &mut BytesMut) -> Result<(), Refusal> {
         let (group, file) = self.file()?;
-        let (cluster, rules) = (&self.state.cluster, &self.request.shared.rules);
+        let (cluster, rules) = (&self.state.cluster, &self.request.shared.rules());
         let storage = match self.request.cmd {
             cmd::QUERY_UPDATE => cluster.query_update(rules, &group, &file)?,
             _ => cluster.query_fetch(rules, crate::now(), &group, &file)?,
@@ -104,7 +104,7 @@ impl Query<'_> {
 
     fn fetch_all(&self, out: &mut BytesMut) -> Result<(), Refusal> {
         let (group, file) = self.file()?;
-        let rules = &self.request.shared.rules;
+        let rules = &self.request.shared.rules();
         let found = self.state.cluster.query_fetch_all(rules, crate::now(), &group, &file)?;
         let addrs: Vec<SocketAddr> = found.into_iter().map(|storage| self.addr(storage)).collect();
         put_fetch_all(out, group, &addrs, rules.width, FetchAllForm::EachPort);
@@ -115,14 +115,14 @@ impl Query<'_> {
         exact(&self.request.body, 16)?;
         let name = known_name(&self.request.body)?;
         let group = self.state.cluster.group(&name).ok_or(Refusal::new(Status::NOENT, "unknown group"))?;
-        out.put_slice(group.record(&self.request.shared.rules).as_bytes());
+        out.put_slice(group.record(&self.request.shared.rules()).as_bytes());
         Ok(())
     }
 
     fn list_groups(&self, out: &mut BytesMut) -> Result<(), Refusal> {
         exact(&self.request.body, 0)?;
         for group in self.state.cluster.groups() {
-            out.put_slice(group.record(&self.request.shared.rules).as_bytes());
+            out.put_slice(group.record(&self.request.shared.rules()).as_bytes());
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Query<'_> {
     fn list_storages(&self, out: &mut BytesMut) -> Result<(), Refusal> {
         let (name, text) = group_and_text(&self.request.body, 15)?;
         let id = storage_id(text)?;
-        let rules = &self.request.shared.rules;
+        let rules = &self.request.shared.rules();
         let group = self.state.cluster.group(&name).ok_or(Refusal::new(Status::NOENT, "unknown group"))?;
         let mut found = false;
         for storage in group.storages().filter(|storage| id.is_none_or(|id| storage.id == id)) {

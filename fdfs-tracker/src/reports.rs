@@ -77,7 +77,7 @@ async fn join(session: &mut Session, request: &Request<'_>, out: &mut BytesMut) 
             if state.trackers.others().next().is_none() && state.trackers.set_leader(Leader::Myself) {
                 tracing::info!("I am the new tracker leader {}", told_first(&state.trackers));
             }
-            state.cluster.join(&shared.rules, crate::now(), &head, peer, effects)
+            state.cluster.join(&shared.rules(), crate::now(), &head, peer, effects)
         }
     });
     let joined = applied.await??;
@@ -109,9 +109,9 @@ async fn report(session: &mut Session, request: &Request<'_>, out: &mut BytesMut
                 cluster.beat(&who, now, Some(&stats), effects)?;
             }
             cmd::REPORT_DISK_USAGE => {
-                cluster.disk_usage(&shared.rules, &who, now, &entries::<PathUsage>(&body)?, effects)?;
+                cluster.disk_usage(&shared.rules(), &who, now, &entries::<PathUsage>(&body)?, effects)?;
             }
-            _ => cluster.sync_report(&shared.rules, &who, &entries::<SyncedFrom>(&body)?, now, effects)?,
+            _ => cluster.sync_report(&shared.rules(), &who, &entries::<SyncedFrom>(&body)?, now, effects)?,
         }
         if !state.trackers.leading() {
             return Ok((Default::default(), told));
@@ -163,7 +163,7 @@ async fn statuses(session: &Session, request: &Request<'_>) -> Result<(), Stop> 
             let told: StatusReport = fixed(&request.body)?;
             let group = known_name(told.group.raw())?;
             let change = move |state: &mut State, effects: &mut Effects| {
-                state.cluster.report_status(&shared.rules, &group, &told.brief, effects)
+                state.cluster.report_status(&shared.rules(), &group, &told.brief, effects)
             };
             owner.apply(change).await??;
         }
@@ -172,7 +172,7 @@ async fn statuses(session: &Session, request: &Request<'_>) -> Result<(), Stop> 
             let told: Vec<Brief> = entries(&request.body)?;
             let change = move |state: &mut State, effects: &mut Effects| {
                 let leads = state.trackers.leading();
-                state.cluster.replica_changes(&shared.rules, &who, &told, leads, effects)
+                state.cluster.replica_changes(&shared.rules(), &who, &told, leads, effects)
             };
             owner.apply(change).await??;
         }
@@ -192,7 +192,7 @@ async fn trunk(session: &Session, request: &Request<'_>) -> Result<(), Stop> {
     exact(&body, if request.cmd == cmd::REPORT_TRUNK_FID { 4 } else { 8 })?;
     let change =
         move |state: &mut State, effects: &mut Effects| match (body.first_chunk(), body.first_chunk()) {
-            (_, Some(free)) => state.cluster.trunk_free(&shared.rules, &who, i64::from_be_bytes(*free)),
+            (_, Some(free)) => state.cluster.trunk_free(&shared.rules(), &who, i64::from_be_bytes(*free)),
             (Some(id), None) => state.cluster.trunk_file_id(&who, i32::from_be_bytes(*id), effects),
             (None, None) => Ok(()),
         };
@@ -203,7 +203,7 @@ async fn trunk(session: &Session, request: &Request<'_>) -> Result<(), Stop> {
 async fn ip_changed(session: &Session, request: &Request<'_>) -> Result<(), Stop> {
     let told: IpChange = fixed(&request.body)?;
     let (group, shared) = (known_name(told.group.raw())?, Arc::clone(request.shared));
-    if shared.rules.ids.is_some() {
+    if shared.rules().ids.is_some() {
         return Err(Refusal::new(Status::OPNOTSUPP, "addresses are not identities here").into());
     }
     let bad = Refusal::new(Status::INVAL, "bad address");
@@ -212,7 +212,7 @@ async fn ip_changed(session: &Session, request: &Request<'_>) -> Result<(), Stop
         return Err(Refusal::new(Status::INVAL, "the new address is not the sender's").into());
     }
     let change = move |state: &mut State, effects: &mut Effects| {
-        state.cluster.ip_changed(&shared.rules, crate::now(), &group, addrs, effects)
+        state.cluster.ip_changed(&shared.rules(), crate::now(), &group, addrs, effects)
     };
     request.shared.owner.apply(change).await??;
     Ok(())
@@ -282,10 +282,10 @@ async fn set_trunk(request: &Request<'_>, out: &mut BytesMut) -> Result<(), Stop
     }?;
     let wish = storage_id(text)?;
     let change = move |state: &mut State, effects: &mut Effects| -> Result<StorageId, Refusal> {
-        if !state.trackers.leading() || !shared.rules.use_trunk {
+        if !state.trackers.leading() || !shared.rules().use_trunk {
             return Err(Refusal::new(Status::OPNOTSUPP, "not the leader, or trunk files are off"));
         }
-        let id = state.cluster.trunk_choice(&shared.rules, &group, wish)?;
+        let id = state.cluster.trunk_choice(&shared.rules(), &group, wish)?;
         let before = state.cluster.group(&group).and_then(|group| group.trunk_server);
         state.cluster.set_trunk_server(&group, Some(id), effects)?;
         if before != Some(id) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
+use arc_swap::{ArcSwap, Guard};
 use bytes::{BufMut, Bytes, BytesMut};
 use fdfs_core::cluster::persist::TrackerStatus;
 use fdfs_core::cluster::{Joined, Refusal, Rules};
@@ -21,8 +22,8 @@ use crate::transfer::{Fetched, SysFiles};
 pub struct Shared {
     /// Settings.
     pub conf: TrackerSettings,
-    /// Those of them that decide.
-    pub rules: Rules,
+    /// Those of them that decide; SIGHUP swaps them.
+    pub rules: ArcSwap<Rules>,
     /// Cluster state.
     pub owner: Owner,
     /// Folder of the data files.
@@ -36,7 +37,7 @@ pub struct Shared {
     /// The run before.
     pub last_run: TrackerStatus,
     /// Answer of PARAMETER_REQ.
-    pub params: String,
+    pub params: ArcSwap<String>,
     /// Refused requests.
     pub refusals: Refusals,
     /// Open connections and their peak.
@@ -45,6 +46,13 @@ pub struct Shared {
     pub wake: Notify,
     /// The files of another tracker, fetched at most once.
     pub fetched: Fetched,
+}
+
+impl Shared {
+    /// The rules in force.
+    pub fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
+    }
 }
 
 /// A number of connections.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use fdfs_core::cluster::Rules;
 use fdfs_core::cluster::persist::TrackerStatus;
 use fdfs_core::conf::ConfError;
@@ -19,7 +20,7 @@ use crate::service::{Gauge, Shared, Tracker};
 use crate::{admin, elect, params};
 
 /// Open files besides the connections: sockets, data files, log, runtimes.
-const OWN_FILES: u64 = 128;
+pub(crate) const OWN_FILES: u64 = 128;
 
 /// A tracker that may be started.
 pub struct Start {
@@ -68,14 +69,7 @@ impl Start {
     /// Reads `storage_ids.conf`, if it is in use; names in it are resolved now, once.
     pub fn new(conf: TrackerSettings) -> Result<Self, StartError> {
         let mut warnings = Vec::new();
-        let ids = match conf.storage_ids()? {
-            None => None,
-            Some((mut ids, told)) => {
-                warnings.extend(told.iter().map(ToString::to_string));
-                resolve(&mut ids, &mut warnings);
-                Some(ids)
-            }
-        };
+        let ids = read_ids(&conf, &mut warnings)?;
         Ok(Self { conf, ids, warnings })
     }
 
@@ -96,15 +90,17 @@ impl Start {
         #[cfg_attr(feature = "sim", expect(unused_variables, clippy::let_unit_value))]
         let (owner, owner_thread) = Owner::start(state, saver).map_err(StartError::io("cluster thread"))?;
         let port = listen.first().map_or(self.conf.port, SocketAddr::port);
-        let server = Server::bind(server_conf(&self.conf, listen, &owner))
-            .map_err(StartError::io(format!("cannot listen on port {port}")))?;
+        let server = server_conf(&self.conf, listen, &owner);
+        #[cfg(not(feature = "sim"))]
+        let live = Arc::clone(&server.live);
+        let server = Server::bind(server).map_err(StartError::io(format!("cannot listen on port {port}")))?;
         let port = server.local_addrs().first().map_or(port, SocketAddr::port);
         let last_run = dir.last_run();
         let started = crate::now();
         let shared = Shared {
-            params: params::text(&self.conf, rules.width),
+            params: ArcSwap::from_pointee(params::text(&self.conf, rules.width)),
             conf: self.conf,
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             owner,
             dir,
             bound,
@@ -120,6 +116,8 @@ impl Start {
             shared: Arc::new(shared),
             server,
             #[cfg(not(feature = "sim"))]
+            live,
+            #[cfg(not(feature = "sim"))]
             owner_thread,
         })
     }
@@ -130,6 +128,8 @@ pub struct Ready {
     shared: Arc<Shared>,
     server: Bound,
     #[cfg(not(feature = "sim"))]
+    live: Arc<fdfs_net::Live>,
+    #[cfg(not(feature = "sim"))]
     owner_thread: std::thread::JoinHandle<()>,
 }
 
@@ -137,6 +137,13 @@ impl Ready {
     /// Where it listens.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.server.local_addrs()
+    }
+
+    /// Takes what has changed in the config file `conf`: for SIGHUP.
+    #[cfg(not(feature = "sim"))]
+    pub fn reload(&self, conf: std::path::PathBuf) -> impl Fn() + Send + Sync + 'static {
+        let reload = crate::reload::Reload::new(conf, &self.shared, Arc::clone(&self.live));
+        move || reload.run()
     }
 
     /// Writes members, trackers and refused requests to the log: for SIGUSR1.
@@ -253,6 +260,17 @@ fn addresses(conf: &TrackerSettings) -> Result<(Vec<IpAddr>, Vec<SocketAddr>), S
     }
     let bound = listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
     Ok((bound, listen))
+}
+
+/// `storage_ids.conf`, if it is in use.
+pub(crate) fn read_ids(
+    conf: &TrackerSettings,
+    warnings: &mut Vec<String>,
+) -> Result<Option<StorageIds>, StartError> {
+    let Some((mut ids, told)) = conf.storage_ids()? else { return Ok(None) };
+    warnings.extend(told.iter().map(ToString::to_string));
+    resolve(&mut ids, warnings);
+    Ok(Some(ids))
 }
 
 /// Host names of `storage_ids.conf` become addresses.

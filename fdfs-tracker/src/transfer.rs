@@ -31,7 +31,7 @@ pub struct SysFiles([Vec<u8>; 4]);
 impl SysFiles {
     /// The files as they would be saved now.
     pub fn of(cluster: &Cluster, shared: &Shared) -> Self {
-        let files = cluster.to_files(shared.rules.ids.is_some());
+        let files = cluster.to_files(shared.rules().ids.is_some());
         let changelog = shared.dir.changelog(0, FILE_MAX as u64).unwrap_or_default();
         Self([files.groups.into_bytes(), files.servers.into_bytes(), files.synced.into_bytes(), changelog])
     }
@@ -125,7 +125,7 @@ async fn read_one(peer: &mut Peer, index: u8) -> Result<String, CallError> {
 }
 
 async fn adopt(shared: &Arc<Shared>, files: &Files, addr: SocketAddr) {
-    let (theirs, wrong) = Cluster::from_files(&shared.rules, files, 0);
+    let (theirs, wrong) = Cluster::from_files(&shared.rules(), files, 0);
     wrong.iter().for_each(|line| tracing::warn!("{line}"));
     let change = move |state: &mut crate::owner::State, effects: &mut fdfs_core::cluster::Effects| {
         effects.save = true;

@@ -8,6 +8,7 @@
 mod addrs;
 mod check;
 mod client;
+mod diff;
 mod http;
 mod log;
 mod module;
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 
 pub use addrs::{Addrs, STORAGE_PORT, TRACKER_PORT};
 pub use client::ClientSettings;
+pub use diff::{differences, fields};
 pub use http::HttpSettings;
 pub use log::{AccessLogSettings, LogSettings};
 pub use module::{ModGroup, ModSettings};

@@ -170,17 +170,20 @@ fn the_samples_name_every_key_that_may_be_set() {
 }
 
 #[test]
-fn the_document_has_a_row_for_each_key_of_a_storage() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
-    let text = fs::read_to_string(path).unwrap();
-    let section = text.split("\n## ").find(|section| section.starts_with("storage.conf")).unwrap();
-    let rows =
-        section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(key, _)| key));
-    let rows: std::collections::BTreeSet<&str> = rows.collect();
+fn the_document_has_a_row_for_each_key() {
     // Read apart from the struct, because their number is open.
     let numbered = ["store_path0", "store_path0_readonly", "group_count", "group0"];
-    let keys = fields_of::<StorageSettings>().iter().copied().chain(numbered).collect();
-    assert_eq!(rows, keys);
+    let storage = fields_of::<StorageSettings>().iter().copied().chain(numbered).collect();
+    assert_eq!(rows("storage.conf"), storage);
+    assert_eq!(rows("tracker.conf"), fields_of::<TrackerSettings>().iter().copied().collect());
+}
+
+/// The keys that the table of a file names.
+fn rows(file: &str) -> std::collections::BTreeSet<&'static str> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let text: &'static str = fs::read_to_string(path).unwrap().leak();
+    let section = text.split("\n## ").find(|section| section.starts_with(file)).unwrap();
+    section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(key, _)| key)).collect()
 }
 
 /// Field names of a settings struct, as serde hands them to a format.
