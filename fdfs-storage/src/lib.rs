@@ -10,6 +10,7 @@
 //! - [`link`]: the trackers;
 //! - [`scrub`]: finding and replacing damaged files.
 
+mod access;
 pub mod binlog;
 pub mod disk;
 pub mod durable;

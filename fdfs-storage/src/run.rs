@@ -13,6 +13,7 @@ use fdfs_net::daemon::{Loaded, Refusal, Running};
 use fdfs_net::log::LogConf;
 use fdfs_net::{AllowHosts, CancellationToken, Live, Server, ServerConf, raise_open_files};
 
+use crate::access::AccessLog;
 use crate::binlog::Binlog;
 use crate::disk::{StorePaths, Threads};
 use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
@@ -121,7 +122,17 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
     crate::edit::replay(&storage).map_err(|error| Refusal::io("changes under way", &error))?;
     start::save_addresses(&storage)?;
     let reload = Reload::new(conf, &storage, live);
-    running.on_rotate(move || reload.run());
+    let rotating = Arc::downgrade(&storage);
+    running.on_rotate(move || {
+        reload.run();
+        let storage = rotating.upgrade();
+        if let Some(log) =
+            storage.as_ref().and_then(|storage| storage.access.as_ref()).filter(|log| log.rotates())
+            && let Err(error) = log.rotate()
+        {
+            tracing::error!(%error, "the access log cannot begin a new file");
+        }
+    });
     serve(&storage, trackers, bound, running)
 }
 
@@ -144,7 +155,6 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
     let user = !settings.run_by_user.is_empty() || !settings.run_by_group.is_empty();
     [
         (user, "run_by_user and run_by_group are not applied: start the daemon as that user"),
-        (settings.access_log.enabled, "[access-log] enabled is not applied: no access log is written"),
         (
             settings.check_file_duplicate,
             "check_file_duplicate is not applied: equal content is stored each time",
@@ -280,6 +290,9 @@ fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()>
     let binlog_every = storage.settings.sync_binlog_buff_interval.duration();
     let (mut synced, mut synced_at) = (storage.binlog.end(), Instant::now());
     while runtime.block_on(async { tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() }) {
+        if let Some(Err(error)) = storage.access.as_ref().map(AccessLog::flush) {
+            tracing::error!(%error, "the access log cannot be written");
+        }
         let end = storage.binlog.end();
         if end != synced && synced_at.elapsed() >= binlog_every {
             (synced, synced_at) = (end, Instant::now());

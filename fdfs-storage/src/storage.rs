@@ -12,6 +12,7 @@ use fdfs_core::fileid::FileName;
 use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::list::stat;
 
+use crate::access::AccessLog;
 use crate::binlog::{Binlog, Pending};
 use crate::disk::StorePaths;
 use crate::durable::Durable;
@@ -46,6 +47,8 @@ pub struct Storage {
     pub members: Members,
     /// Up to when each member's changes have arrived here.
     pub synced: Synced,
+    /// A line per request, when it is switched on.
+    pub access: Option<AccessLog>,
     /// How far replication to each member is.
     pub peers: Peers,
     /// The streams of each member that sends here.
@@ -70,7 +73,9 @@ impl Storage {
     ) -> io::Result<Arc<Self>> {
         let folder = std::fs::File::open(&settings.base_path)?;
         let durable = Durable::start(settings.durability, &paths, folder)?;
+        let access = AccessLog::open(&settings)?;
         Ok(Arc::new(Self {
+            access,
             durable,
             settings,
             identity,

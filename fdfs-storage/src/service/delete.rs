@@ -19,6 +19,7 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     let request = body.whole(conn, &head).await?;
     let request = GroupAndName::parse(&request)?;
     let name = storage.name(request.group, request.name)?;
+    body.names(|| name.logic());
     let (link, done) =
         storage.on_path(name.path(), Use::Write, move |storage| Ok(all(storage, &name))).await?;
     storage.durable.commit(name.path()).await.map_err(|error| Refused::io("delete", name, &error))?;

@@ -23,6 +23,7 @@ pub(super) async fn download(
     let request = body.whole(conn, &head).await?;
     let request = Download::parse(&request)?;
     let name = storage.name(request.file.group, request.file.name)?;
+    body.names(|| name.logic());
     let opened = storage.paths.open_file(&name).await;
     storage.stat.count(stat::FILE_OPEN, opened.is_ok());
     let file = Arc::new(opened.map_err(|error| Refused::io("open", name, &error))?);
@@ -39,6 +40,7 @@ pub(super) async fn download(
     let first = ready(request.offset, len.min(SLICE)).await;
     first.map_err(|error| Refused::io("read", name, &error))?;
     conn.reply_head(len);
+    body.sent = len;
     let sent = conn.send_file_with(file.as_fd(), request.offset, len, ready).await;
     storage.stat.count(stat::FILE_READ, sent.is_ok());
     storage.stat.count(stat::DOWNLOAD, sent.is_ok());

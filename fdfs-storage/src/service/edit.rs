@@ -26,6 +26,7 @@ pub(super) async fn append(storage: &Arc<Storage>, conn: &mut Conn, body: &mut B
     let head = head(conn, body, Append::HEAD).await?;
     let request = Append::parse(&head, total)?;
     let name = storage.name(storage.identity.group, request.name)?;
+    body.names(|| name.logic());
     let done = write(storage, conn, body, &name, request.size, Change::Append).await;
     storage.stat.count(stat::APPEND, done.is_ok());
     storage.stat.count_bytes(stat::APPEND_BYTES, request.size - body.left, done.is_ok());
@@ -39,6 +40,7 @@ pub(super) async fn modify(storage: &Arc<Storage>, conn: &mut Conn, body: &mut B
     let head = head(conn, body, Modify::HEAD).await?;
     let request = Modify::parse(&head, total)?;
     let name = storage.name(storage.identity.group, request.name)?;
+    body.names(|| name.logic());
     let change = |data| Change::Modify(request.offset, data);
     let done = write(storage, conn, body, &name, request.size, change).await;
     storage.stat.count(stat::MODIFY, done.is_ok());
@@ -57,6 +59,7 @@ pub(super) async fn truncate(
     let bytes = body.whole(conn, &head).await?;
     let request = Truncate::parse(&bytes)?;
     let name = storage.name(storage.identity.group, request.name)?;
+    body.names(|| name.logic());
     let done = change(storage, &name, Change::Truncate(request.size)).await;
     storage.stat.count(stat::TRUNCATE, done.is_ok());
     done?;
@@ -123,6 +126,7 @@ pub(super) async fn regenerate(
         return Err(Refused::invalid("a name of 44 to 127 bytes expected"));
     }
     let old = storage.name(storage.identity.group, &bytes)?;
+    body.names(|| old.logic());
     edit::check(storage, &old)?;
     for tried in 1.. {
         let on = Arc::clone(storage);
@@ -136,6 +140,7 @@ pub(super) async fn regenerate(
             done => done?,
         }
         storage.durable.commit(old.path()).await.map_err(|error| Refused::io("rename", old, &error))?;
+        body.names(|| format!("{old}=>{new}"));
         reply_name(storage, conn, &new);
         break;
     }

@@ -22,6 +22,7 @@ pub(super) async fn query(storage: &Arc<Storage>, conn: &mut Conn, head: Header,
         return Err(Refused::invalid("a name shorter than 37 bytes carries no information"));
     }
     let name = storage.name(request.group, request.name)?;
+    body.names(|| name.logic());
     let work = move |storage: &Arc<Storage>| {
         Ok(disk::lstat(&storage.paths, &name).and_then(|own| Ok((own, disk::stat(&storage.paths, &name)?))))
     };

@@ -19,6 +19,7 @@ pub(super) async fn set(storage: &Arc<Storage>, conn: &mut Conn, head: Header, b
     let request = body.whole(conn, &head).await?;
     let request = SetMetadata::parse(&request)?;
     let name = storage.name(request.file.group, request.file.name)?;
+    body.names(|| name.logic() + "-m");
     let (mode, new) = (request.mode, Metadata::parse(request.text));
     let work = move |storage: &Arc<Storage>| Ok(change(storage, &name, mode, new));
     let done = storage.on_path(name.path(), Use::Write, work).await?;
@@ -68,6 +69,7 @@ pub(super) async fn get(storage: &Arc<Storage>, conn: &mut Conn, head: Header, b
     let request = body.whole(conn, &head).await?;
     let request = GroupAndName::parse(&request)?;
     let name = storage.name(request.group, request.name)?;
+    body.names(|| name.logic());
     let work = move |storage: &Arc<Storage>| {
         Ok(metadata_of(&name).and_then(|file| {
             disk::stat(&storage.paths, &name).map_err(|error| Refused::io("stat", name, &error))?;

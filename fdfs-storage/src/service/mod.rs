@@ -9,14 +9,16 @@ mod metadata;
 mod refuse;
 mod upload;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use fdfs_core::fileid::{FileName, StorePath};
 use fdfs_core::ident::{GroupName, StorageId};
 use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::{Conn, ConnError, Flow, Service};
 
+use crate::access::{self, AccessLog, Line};
 use crate::disk::Use;
 use crate::storage::Storage;
 use crate::sync;
@@ -30,6 +32,8 @@ pub struct StorageService(pub Arc<Storage>);
 /// A connection.
 #[derive(Default)]
 pub struct Session {
+    /// Who connected.
+    client: Option<IpAddr>,
     /// The member that it said to be (command 9).
     pub peer: Option<StorageId>,
     /// It tells up to when its changes are here (command 201), other than by the times of its records.
@@ -44,8 +48,8 @@ pub type Answer = Result<(), Refused>;
 impl Service for StorageService {
     type Session = Session;
 
-    fn connected(self: &Arc<Self>, _: SocketAddr, _: SocketAddr) -> Session {
-        Session::default()
+    fn connected(self: &Arc<Self>, peer: SocketAddr, _: SocketAddr) -> Session {
+        Session { client: Some(peer.ip()), ..Session::default() }
     }
 
     async fn handle(
@@ -55,7 +59,9 @@ impl Service for StorageService {
         head: Header,
     ) -> Result<Flow, ConnError> {
         let storage = &self.0;
-        let mut body = Body { left: head.body().unwrap_or(0) };
+        let mut body =
+            Body { left: head.body().unwrap_or(0), name: None, sent: 0, logged: storage.access.is_some() };
+        let begin = body.logged.then(|| (SystemTime::now(), Instant::now(), conn.out().len()));
         let answer = match head.cmd {
             cmd::UPLOAD_FILE | cmd::UPLOAD_APPENDER_FILE => {
                 upload::upload(storage, conn, head, &mut body).await
@@ -73,6 +79,9 @@ impl Service for StorageService {
             cmd::QUERY_FILE_INFO => info::query(storage, conn, head, &mut body).await,
             _ => sync::receive(storage, session, conn, head, &mut body).await,
         };
+        if let (Some(log), Some(begin)) = (&storage.access, begin) {
+            note(log, session, &head, &body, begin, &answer, conn.out().len());
+        }
         match answer {
             Ok(()) => Ok(Flow::Keep),
             Err(Refused::Conn(error)) => Err(error),
@@ -81,13 +90,51 @@ impl Service for StorageService {
     }
 }
 
-/// How much of a body has not been taken.
+/// A line for the access log.
+fn note(
+    log: &AccessLog,
+    session: &Session,
+    head: &Header,
+    body: &Body,
+    (at, since, before): (SystemTime, Instant, usize),
+    answer: &Answer,
+    after: usize,
+) {
+    let (Some(action), Some(client)) = (access::action(head.cmd), session.client) else { return };
+    let status = match answer {
+        Ok(()) => Status::OK,
+        Err(Refused::Status { status, .. }) => *status,
+        Err(Refused::Conn(_)) => Status::CONNRESET,
+    };
+    let request = Header::SIZE as u64 + head.body().unwrap_or(0);
+    // A refusal is a header alone.
+    let answer = match answer {
+        Ok(()) => (after.saturating_sub(before) as u64).max(Header::SIZE as u64) + body.sent,
+        Err(_) => Header::SIZE as u64,
+    };
+    let name = body.name.as_deref();
+    log.note(&Line { at, client, action, name, status: status.0, took: since.elapsed(), request, answer });
+}
+
+/// How much of a body has not been taken, and what is known of the request.
 pub struct Body {
     /// Bytes.
     pub left: u64,
+    /// The file, for the access log.
+    name: Option<String>,
+    /// Bytes of the answer that went to the client by another way than its buffer.
+    sent: u64,
+    logged: bool,
 }
 
 impl Body {
+    /// Tells the access log which file it is.
+    fn names(&mut self, name: impl FnOnce() -> String) {
+        if self.logged {
+            self.name = Some(name());
+        }
+    }
+
     /// The whole body, which is small.
     pub async fn whole(&mut self, conn: &mut Conn, head: &Header) -> Result<bytes::Bytes, Refused> {
         let body = match conn.body(head).await {

@@ -31,7 +31,9 @@ pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     };
     storage.stat.count(stat::UPLOAD, done.is_ok());
     storage.stat.count_bytes(stat::UPLOAD_BYTES, request.size - body.left.min(request.size), done.is_ok());
-    reply_name(storage, conn, &done?);
+    let name = done?;
+    body.names(|| name.logic());
+    reply_name(storage, conn, &name);
     Ok(())
 }
 
@@ -85,6 +87,7 @@ pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, bo
     storage.stat.count(stat::UPLOAD, done.is_ok());
     storage.stat.count_bytes(stat::UPLOAD_BYTES, size - body.left.min(size), done.is_ok());
     done?;
+    body.names(|| name.logic());
     reply_name(storage, conn, &name);
     Ok(())
 }

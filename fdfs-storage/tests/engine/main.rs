@@ -1,6 +1,7 @@
 //! The storage engine in this process, on loopback, without a tracker.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod bodies;
 mod edits;
 mod faults;
