@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -133,9 +133,18 @@ impl Storage {
 
     /// Holds off other changes of this file and of its metadata. Never held over a wait for the network, nor two at once.
     pub fn lock_name(&self, name: &FileName) -> MutexGuard<'_, ()> {
+        lock(self.name_lock(name))
+    }
+
+    /// Whether somebody holds the lock of [`Storage::lock_name`]: then it is better waited for on another thread.
+    pub fn is_locked(&self, name: &FileName) -> bool {
+        matches!(self.name_lock(name).try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    fn name_lock(&self, name: &FileName) -> &Mutex<()> {
         let name = name.master().unwrap_or(*name);
         let hash = crc32fast::hash(name.true_name()) as usize;
-        lock(&self.names[hash % NAME_LOCKS])
+        &self.names[hash % NAME_LOCKS]
     }
 
     /// Saves the counters.

@@ -11,7 +11,7 @@ use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
 use super::{Answer, Body, Refused};
-use crate::disk::{self, Use};
+use crate::disk;
 use crate::storage::{Storage, now};
 
 /// Removes a file or link, its metadata, and for a slave that is a link the content it points to.
@@ -20,8 +20,7 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     let request = GroupAndName::parse(&request)?;
     let name = storage.name(request.group, request.name)?;
     body.names(|| name.logic());
-    let (link, done) =
-        storage.on_path(name.path(), Use::Write, move |storage| Ok(all(storage, &name))).await?;
+    let (link, done) = storage.on_file(&name, move |storage| Ok(all(storage, &name))).await?;
     storage.durable.commit(name.path()).await.map_err(|error| Refused::io("delete", name, &error))?;
     if let Some(link) = link {
         storage.stat.count(if link { stat::DELETE_LINK } else { stat::DELETE }, done.is_ok());

@@ -104,7 +104,7 @@ async fn change(storage: &Arc<Storage>, name: &FileName, change: Change) -> Resu
     let name = *name;
     if change.is_short() {
         let work = move |storage: &Arc<Storage>| Ok(edit::apply(storage, &name, change));
-        storage.on_path(name.path(), Use::Write, work).await??;
+        storage.on_file(&name, work).await??;
     } else {
         // Copying takes a while: other connections of this thread go on.
         let on = Arc::clone(storage);
@@ -135,7 +135,7 @@ pub(super) async fn regenerate(
         let (crc, size) = read.map_err(|error| Refused::io("read", old, &error))?;
         let new = ordinary_name(storage, &old, size, crc)?;
         let work = move |storage: &Arc<Storage>| Ok(edit::rename(storage, &old, &new, size));
-        match storage.on_path(old.path(), Use::Write, work).await? {
+        match storage.on_file(&old, work).await? {
             Err(Refused::Status { status: Status::BUSY, .. }) if tried < TRIES => continue,
             done => done?,
         }

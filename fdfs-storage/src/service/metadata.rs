@@ -22,7 +22,7 @@ pub(super) async fn set(storage: &Arc<Storage>, conn: &mut Conn, head: Header, b
     body.names(|| name.logic() + "-m");
     let (mode, new) = (request.mode, Metadata::parse(request.text));
     let work = move |storage: &Arc<Storage>| Ok(change(storage, &name, mode, new));
-    let done = storage.on_path(name.path(), Use::Write, work).await?;
+    let done = storage.on_file(&name, work).await?;
     storage.stat.count(stat::SET_META, done.is_ok());
     done?;
     storage.durable.commit(name.path()).await.map_err(|error| Refused::io("write", name, &error))?;

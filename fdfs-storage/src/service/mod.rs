@@ -186,6 +186,22 @@ impl Storage {
         done.map_err(|error| Refused::io("work on", self.paths.base(path).display(), &error))
     }
 
+    /// As [`Storage::on_path`] for work that locks a file: while another thread holds the lock, perhaps for a large change, the
+    /// path's threads wait for it and not this one.
+    pub async fn on_file<T: Send + 'static>(
+        self: &Arc<Self>,
+        name: &FileName,
+        work: impl FnOnce(&Arc<Self>) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, Refused> {
+        if !self.is_locked(name) {
+            return self.on_path(name.path(), Use::Write, work).await;
+        }
+        let storage = Arc::clone(self);
+        let done =
+            self.paths.hand_over(self.paths.dir(name.path()), Use::Write, move |_| work(&storage)).await;
+        done.map_err(|error| Refused::io("work on", name, &error))
+    }
+
     /// A name of this group that came from outside.
     pub fn name(&self, group: GroupName, name: &[u8]) -> Result<FileName, Refused> {
         if group != self.identity.group {
