@@ -89,8 +89,13 @@ impl DataDir {
     /// Appends lines to the change log.
     pub fn append_changelog(&self, lines: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).open(self.path.join(CHANGELOG_FILE))?;
-        file.write_all(lines.as_bytes())?;
-        sync(&file)
+        let before = file.metadata()?.len();
+        let done = file.write_all(lines.as_bytes()).and_then(|()| sync(&file));
+        if done.is_err() {
+            // All of it is written again: no part of it may stay.
+            file.set_len(before)?;
+        }
+        done
     }
 }
 

@@ -12,19 +12,31 @@ struct Work {
     use_ids: bool,
     /// Lines of the change log that could not be written yet.
     unwritten: String,
+    /// The last try failed, and was told.
+    failing: bool,
 }
 
 impl Work {
-    fn write(&mut self, state: &State) {
-        if !self.unwritten.is_empty() {
-            match self.dir.append_changelog(&self.unwritten) {
-                Ok(()) => self.unwritten.clear(),
-                Err(error) => tracing::error!(%error, "the change log cannot be written"),
+    /// Whether everything is on the disk. The begin and the end of a trouble are told.
+    fn write(&mut self, state: &State) -> bool {
+        let done = self.try_write(state);
+        match (&done, self.failing) {
+            (Err(error), false) => {
+                tracing::error!(%error, "the state of the cluster cannot be saved, which is tried again every second");
             }
+            (Ok(()), true) => tracing::info!("the state of the cluster is saved again"),
+            _ => {}
         }
-        if let Err(error) = self.dir.save(&state.cluster, self.use_ids) {
-            tracing::error!(%error, "the state of the cluster cannot be saved");
+        self.failing = done.is_err();
+        done.is_ok()
+    }
+
+    fn try_write(&mut self, state: &State) -> io::Result<()> {
+        if !self.unwritten.is_empty() {
+            self.dir.append_changelog(&self.unwritten)?;
+            self.unwritten.clear();
         }
+        self.dir.save(&state.cluster, self.use_ids)
     }
 }
 
@@ -33,10 +45,14 @@ pub use thread::Saver;
 
 #[cfg(not(feature = "sim"))]
 mod thread {
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
     use std::thread::JoinHandle;
+    use std::time::Duration;
 
     use super::{Arc, DataDir, State, Work, io};
+
+    /// Between two tries while the disk takes nothing.
+    const AGAIN: Duration = Duration::from_secs(1);
 
     struct Save {
         state: Arc<State>,
@@ -53,7 +69,7 @@ mod thread {
         /// Starts the thread.
         pub fn start(dir: DataDir, use_ids: bool) -> io::Result<Self> {
             let (queue, saves) = channel();
-            let work = Work { dir, use_ids, unwritten: String::new() };
+            let work = Work { dir, use_ids, unwritten: String::new(), failing: false };
             let run = move || run(work, &saves);
             Ok(Self { queue, thread: std::thread::Builder::new().name("save".into()).spawn(run)? })
         }
@@ -73,13 +89,28 @@ mod thread {
     }
 
     fn run(mut work: Work, saves: &Receiver<Save>) {
-        while let Ok(mut latest) = saves.recv() {
-            work.unwritten.push_str(&latest.changelog);
+        let mut failed: Option<Arc<State>> = None;
+        loop {
+            let next = match failed {
+                None => saves.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => saves.recv_timeout(AGAIN),
+            };
+            let mut latest = match (next, failed.take()) {
+                (Ok(save), _) => {
+                    work.unwritten.push_str(&save.changelog);
+                    save.state
+                }
+                (Err(RecvTimeoutError::Timeout), Some(state)) => state,
+                // The last state of all was written or tried.
+                (Err(_), _) => return,
+            };
             while let Ok(later) = saves.try_recv() {
                 work.unwritten.push_str(&later.changelog);
-                latest = later;
+                latest = later.state;
             }
-            work.write(&latest.state);
+            if !work.write(&latest) {
+                failed = Some(latest);
+            }
         }
     }
 }
@@ -92,12 +123,48 @@ pub struct Saver(Work);
 impl Saver {
     /// Nothing to start.
     pub fn start(dir: DataDir, use_ids: bool) -> io::Result<Self> {
-        Ok(Self(Work { dir, use_ids, unwritten: String::new() }))
+        Ok(Self(Work { dir, use_ids, unwritten: String::new(), failing: false }))
     }
 
     /// Writes `changelog` and the state.
     pub fn save(&mut self, state: Arc<State>, changelog: String) {
         self.0.unwritten.push_str(&changelog);
         self.0.write(&state);
+    }
+}
+
+#[cfg(all(test, not(feature = "sim")))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use fdfs_core::cluster::persist::{CHANGELOG_FILE, GROUPS_FILE, SYNCED_FILE};
+
+    use super::*;
+
+    fn until(what: &str, done: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !done() {
+            assert!(Instant::now() < end, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The state is saved as soon as that is possible, without another change, and each line of the change log once.
+    #[test]
+    fn a_failed_save_is_tried_again() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(base.path()).unwrap();
+        let at = |name: &str| base.path().join("data").join(name);
+        let in_the_way = at(&format!("{GROUPS_FILE}.tmp"));
+        std::fs::create_dir(&in_the_way).unwrap();
+        let mut saver = Saver::start(dir, false).unwrap();
+        saver.save(Arc::new(State::default()), "1 group1 a b\n".into());
+        until("the first try", || at(CHANGELOG_FILE).exists());
+        assert!(!at(GROUPS_FILE).exists());
+        std::fs::remove_dir(&in_the_way).unwrap();
+        until("the state is saved", || at(SYNCED_FILE).exists());
+        saver.finish();
+        assert!(at(GROUPS_FILE).exists());
+        assert_eq!(std::fs::read_to_string(at(CHANGELOG_FILE)).unwrap(), "1 group1 a b\n");
     }
 }

@@ -197,7 +197,8 @@ fn fill(
     member.upload_priority = head.upload_priority.get();
     member.join_time = head.join_time.get();
     member.up_time = head.up_time.get();
-    member.version = head.version;
+    // It is written into a file of lines.
+    member.version = head.version.graphic();
     member.last_seen = now;
     let all = |group: &Group, same: &dyn Fn(&Storage) -> bool| {
         group.in_join_order().filter(|member| !member.is_gone()).all(same)

@@ -49,6 +49,13 @@ impl<const N: usize> Text<N> {
         std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 
+    /// The text up to the first byte that is no visible ASCII character.
+    pub fn graphic(&self) -> Self {
+        let text = self.bytes();
+        let end = text.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(text.len());
+        Self::cut(text.get(..end).unwrap_or_default())
+    }
+
     /// Whether the first byte is NUL.
     pub fn is_empty(&self) -> bool {
         self.bytes().is_empty()
@@ -148,6 +155,15 @@ pub fn put_ip_of(out: &mut impl bytes::BufMut, ip: IpAddr, width: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_for_a_file_of_lines_ends_at_the_first_odd_byte() {
+        for (text, graphic) in
+            [("6.16.1", "6.16.1"), ("x\n[Ab]", "x"), ("a b", "a"), ("\u{7f}", ""), ("", "")]
+        {
+            assert_eq!(Text::<8>::cut(text.as_bytes()).graphic().as_str(), graphic, "{text:?}");
+        }
+    }
 
     #[test]
     fn addresses_are_written_as_the_standard_library_does() {
