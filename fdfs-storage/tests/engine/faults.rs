@@ -62,10 +62,11 @@ impl Drop for Small {
 
 #[test]
 fn a_full_disk_refuses_and_keeps_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = dir.path().join("small");
+    // Unmounted before its folder goes.
+    let mounted = tempfile::tempdir().unwrap();
+    let at = mounted.path().join("small");
     let Some(small) = Small::mount(&at) else { return };
-    let running = Running::on(dir, vec![at], |_, _| {});
+    let running = Running::on(tempfile::tempdir().unwrap(), vec![at], |_, _| {});
     let mut client = running.client();
     let first = client.upload("bin", &[1; 5 << 20]);
     // Space was measured before the first file: the write fails in the middle.
