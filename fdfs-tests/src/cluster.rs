@@ -143,8 +143,13 @@ impl Cluster {
 
     /// With more lines in its configuration.
     pub fn start_storage_with(&mut self, index: usize, more: &str) {
+        self.start_storage_as(index, &(self.storage_conf(index) + more));
+    }
+
+    /// With this text as its whole configuration.
+    pub fn start_storage_as(&mut self, index: usize, text: &str) {
         let conf = self.members[index].base.join("storage.conf");
-        std::fs::write(&conf, self.storage_conf(index) + more).unwrap();
+        std::fs::write(&conf, text).unwrap();
         let mut command = Command::new(programs::storaged());
         command.arg("-N").arg(&conf);
         let output = self.members[index].base.join("output");

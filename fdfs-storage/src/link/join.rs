@@ -13,9 +13,8 @@ use super::trackers::Trackers;
 /// The version that peers and tools are told: the one whose protocol this is.
 pub(crate) const VERSION: &str = "6.16.1";
 
-/// Joins and settles the source of the old files.
-pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) -> Result<(), CallError> {
-    let storage = &trackers.storage;
+/// Joins and settles the source of the old files. Answers whether the tracker knows that source: see [`notify`].
+pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) -> Result<bool, CallError> {
     let body = join_body(trackers, index);
     let answer = tracker.ask(cmd::STORAGE_JOIN, &body, 64).await;
     // A refusal is an answer too: a tracker that does not know us while no other one can tell it must be asked again.
@@ -34,7 +33,16 @@ pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) 
     if let Some(status) = negotiate(trackers, tracker).await? {
         trackers.statuses.borrow_mut()[index] = Some(status);
     }
-    // Every tracker is told; a source that is not known any more is forgotten.
+    notify(trackers, index, tracker).await
+}
+
+/// Tells a tracker who brings the old files (command 88).
+///
+/// Every tracker is told, since any of them may lead later. One that does not know the source yet answers 2, which is
+/// `false` here: it is to be told again, or this storage would stay INIT for ever once that tracker leads. A source that
+/// the leader does not know is gone, and forgotten.
+pub(super) async fn notify(trackers: &Trackers, index: usize, tracker: &mut Peer) -> Result<bool, CallError> {
+    let storage = &trackers.storage;
     let init = storage.init();
     let id =
         StorageId::new(init.sync_src_server.as_bytes()).ok().filter(|_| !init.sync_src_server.is_empty());
@@ -42,13 +50,13 @@ pub(super) async fn join(trackers: &Trackers, index: usize, tracker: &mut Peer) 
         SyncSource { source_id: StorageId::field_of(id), until: I64::new(init.sync_until_timestamp) };
     let reply = tracker.call(cmd::SYNC_NOTIFY, 0, notice.as_bytes(), 64).await?;
     match reply.status {
-        Status::OK => tell_lost(trackers, index, tracker).await,
+        Status::OK => tell_lost(trackers, index, tracker).await.map(|()| true),
         Status::NOENT if Some(trackers.addr(index)) == trackers.leader() => {
             tracing::warn!(source = init.sync_src_server, "the source of the old files is gone");
             save(storage.update_init(|init| init.sync_src_server.clear()));
-            Ok(())
+            Ok(false)
         }
-        Status::NOENT => Ok(()),
+        Status::NOENT => Ok(false),
         status => Err(CallError {
             addr: tracker.addr(),
             doing: "tell the sync source",

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{I32, I64};
 
-use super::join::join;
+use super::join::{join, notify};
 use super::merge::merge;
 use super::moved::{self, CHANGELOG_MAX};
 use super::refresh::refresh;
@@ -66,9 +66,9 @@ async fn talk(trackers: &Trackers, index: usize, said: &mut String) -> Result<()
     let mut tracker = trackers.connect(trackers.addr(index)).await?;
     tracing::info!(tracker = %tracker.addr(), "successfully connect to tracker server {}", tracker.addr());
     refresh(&trackers.storage, &mut tracker).await?;
-    join(trackers, index, &mut tracker).await?;
+    let settled = join(trackers, index, &mut tracker).await?;
     said.clear();
-    let mut session = Session::new(trackers, index, tracker);
+    let mut session = Session { settled, ..Session::new(trackers, index, tracker) };
     loop {
         session.step().await?;
         if session.rejoin {
@@ -89,6 +89,8 @@ struct Session<'a> {
     sent: Option<StatBlock>,
     synced: u64,
     rejoin: bool,
+    /// Whether the tracker has been told who brings the old files.
+    settled: bool,
     since: Instant,
 }
 
@@ -107,6 +109,7 @@ impl<'a> Session<'a> {
             sent: None,
             synced: 0,
             rejoin: false,
+            settled: false,
             since: now,
         }
     }
@@ -134,6 +137,9 @@ impl<'a> Session<'a> {
             self.disk_at = Instant::now() + self.storage.settings.stat_report_interval.duration();
         }
         if Instant::now() >= self.beat_at {
+            if !self.settled {
+                self.settled = notify(self.trackers, self.index, &mut self.tracker).await?;
+            }
             self.beat().await?;
             self.report_synced().await?;
             self.beat_at = Instant::now() + self.pause();
