@@ -18,6 +18,12 @@ GATEWAY_NGINX = f"{NGINX}/nginx.conf"
 MOVE_MAX = 30
 
 
+def may_drop_groups():
+    """False in a user namespace that somebody without privileges made."""
+    with open("/proc/self/setgroups") as file:
+        return file.read().strip() == "allow"
+
+
 class Faults:
     def __init__(self, world, report):
         self.world, self.report = world, report
@@ -30,7 +36,11 @@ class Faults:
             self.storage_daemon_killed()
             self.host_unplugged()
             self.trackers_down()
-            self.gateway_killed()
+            if may_drop_groups():
+                self.gateway_killed()
+            else:
+                self.report.say("nginx of a gateway was not killed: keepalived runs its check of nginx with setgroups,"
+                                " which this user namespace denies")
             self.gateway_host_gone()
             self.rolling_restart()
         finally:
@@ -94,8 +104,10 @@ class Faults:
         with self.fault(f"fdfs_storaged of {victim.host.name} killed", "in flight"):
             victim.kill("fdfs_storaged")
             self.served_for(4)
+            began = time.monotonic()
             victim.run("/usr/bin/fdfs_storaged /etc/fdfs/storage.conf")
-            took = wait_until_active(self.world)
+            wait_until_active(self.world)
+            took = time.monotonic() - began
         self.report.figure(f"storage {victim.host.name} is ACTIVE again after its start", took, "s")
 
     def host_unplugged(self):
