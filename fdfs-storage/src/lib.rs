@@ -2,6 +2,7 @@
 //!
 //! - [`disk`]: the store paths; files appear under their name whole or not at all;
 //! - [`durable`]: what a power cut may take;
+//! - [`dups`]: equal content is stored once;
 //! - [`edit`]: changes inside appender files, whole or not at all;
 //! - [`state`]: small files that outlive the process;
 //! - [`binlog`]: the replication log;
@@ -13,6 +14,7 @@
 mod access;
 pub mod binlog;
 pub mod disk;
+pub mod dups;
 pub mod durable;
 pub mod edit;
 pub mod identity;

@@ -16,6 +16,7 @@ use fdfs_net::{AllowHosts, CancellationToken, Live, Server, ServerConf, raise_op
 use crate::access::AccessLog;
 use crate::binlog::Binlog;
 use crate::disk::{StorePaths, Threads};
+use crate::dups;
 use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
 use crate::recovery;
 use crate::reload::Reload;
@@ -120,6 +121,7 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
     storage.said.store(Some(Arc::new(found.answers)));
     start::check_marks(&storage)?;
     crate::edit::replay(&storage).map_err(|error| Refusal::io("changes under way", &error))?;
+    dups::settle(&storage).map_err(|error| Refusal::io("index of equal content", &error))?;
     start::save_addresses(&storage)?;
     let reload = Reload::new(conf, &storage, live);
     let rotating = Arc::downgrade(&storage);
@@ -156,8 +158,8 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
     [
         (user, "run_by_user and run_by_group are not applied: start the daemon as that user"),
         (
-            settings.check_file_duplicate,
-            "check_file_duplicate is not applied: equal content is stored each time",
+            settings.check_file_duplicate && !settings.dht_groups.is_empty(),
+            "FastDHT servers are not asked: equal content is found in an index of this storage's own",
         ),
         (settings.compress_binlog, "compress_binlog is not applied: old binlog files stay as they are"),
     ]
@@ -235,9 +237,10 @@ fn serve(
     let senders = spawn("sync", storage, &stop, move |storage, stop| sync::run(storage, &calls, stop))?;
     let saver = spawn("state", storage, &stop, keep_stat)?;
     let scrub = spawn("scrub", storage, &stop, scrub::run)?;
+    let dups = spawn("duplicates", storage, &stop, dups::run)?;
     let served = bound.run(Arc::new(StorageService(Arc::clone(storage))), stop.clone());
     stop.cancel();
-    for thread in [links, senders, saver, scrub] {
+    for thread in [links, senders, saver, scrub, dups] {
         match thread.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("{error}"),

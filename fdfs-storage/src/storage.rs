@@ -15,6 +15,7 @@ use fdfs_core::wire::list::stat;
 use crate::access::AccessLog;
 use crate::binlog::{Binlog, Pending};
 use crate::disk::StorePaths;
+use crate::dups::Dups;
 use crate::durable::Durable;
 use crate::identity::{Identity, Params};
 use crate::link::Answers;
@@ -49,6 +50,8 @@ pub struct Storage {
     pub synced: Synced,
     /// A line per request, when it is switched on.
     pub access: Option<AccessLog>,
+    /// Which content is here already, when that is asked.
+    pub dups: Option<Dups>,
     /// How far replication to each member is.
     pub peers: Peers,
     /// The streams of each member that sends here.
@@ -74,8 +77,10 @@ impl Storage {
         let folder = std::fs::File::open(&settings.base_path)?;
         let durable = Durable::start(settings.durability, &paths, folder)?;
         let access = AccessLog::open(&settings)?;
+        let dups = Dups::open(&settings, &PathBuf::from(&settings.base_path).join("data"));
         Ok(Arc::new(Self {
             access,
+            dups,
             durable,
             settings,
             identity,

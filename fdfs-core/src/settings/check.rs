@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use super::addrs::Addrs;
 use super::types::Secs;
 use crate::conf::{
-    BadValue, ConfError, Entry, GLOBAL, Ini, Warning, comment_dropped, name_of, parse_bool, parse_int,
-    without_comment,
+    BadValue, ConfError, Entry, GLOBAL, Ini, Warning, comment_dropped, name_of, parse_bool, without_comment,
 };
 
 /// Trackers that one file may name (protocol 7.1).
@@ -125,14 +124,6 @@ impl Check<'_> {
     pub fn bool(&mut self, section: &str, key: &str, default: bool) -> Result<bool, ConfError> {
         match self.word(section, key) {
             Some(word) => parse_bool(&word).ok_or_else(|| self.bad(section, key, "true or false")),
-            None => Ok(default),
-        }
-    }
-
-    /// A number of a key that is no field.
-    pub fn int(&mut self, section: &str, key: &str, default: i64) -> Result<i64, ConfError> {
-        match self.word(section, key) {
-            Some(word) => parse_int(&word).ok_or_else(|| self.bad(section, key, "a whole number")),
             None => Ok(default),
         }
     }

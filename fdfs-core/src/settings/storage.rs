@@ -18,8 +18,6 @@ use crate::conf::{ConfError, GLOBAL, Ini, Rules};
 use crate::ident::GroupName;
 
 const MIN_BUFFER: Size = Size(8192);
-/// Groups of servers for signatures that one file may name.
-const MAX_DHT_GROUPS: i64 = 1024;
 
 /// `storage.conf`. After `load` every value is within its range.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -142,13 +140,14 @@ pub struct StorageSettings {
     pub upload_priority: i32,
     /// Up to 4 prefixes of network interfaces whose addresses are this machine's; empty: all.
     pub if_alias_prefix: String,
-    /// Default false: store equal content once, with the help of FastDHT servers.
+    /// Default false: an upload whose content is here already becomes a link to it. An index of this storage's own says what is
+    /// here; FastDHT servers are not needed.
     pub check_file_duplicate: bool,
-    /// Default `hash`, or `md5`: how content is compared.
+    /// Default `hash` (SHA-256), or `md5`: what finds equal content, which is then compared.
     pub file_signature_method: String,
-    /// Prefix of this cluster's keys in FastDHT, at most 64 characters; required to check for duplicates.
+    /// Prefix of this cluster's keys in FastDHT: accepted, not needed.
     pub key_namespace: String,
-    /// Default false: keep connections to FastDHT servers.
+    /// Default false: keep connections to FastDHT servers: accepted, not needed.
     pub keep_alive: bool,
     /// Default false: replication skips a record that the peer finds invalid.
     pub file_sync_skip_invalid_record: bool,
@@ -171,7 +170,7 @@ pub struct StorageSettings {
     /// `store_path0`, `store_path1`, … with `store_path0_readonly`, …; never empty after `load`.
     #[serde(skip)]
     pub store_paths: Vec<StorePathConf>,
-    /// `group0`, `group1`, …: addresses of the FastDHT servers, when duplicates are checked.
+    /// `group0`, `group1`, …: addresses of FastDHT servers, which nobody asks.
     #[serde(skip)]
     pub dht_groups: Vec<Vec<String>>,
 }
@@ -344,7 +343,8 @@ impl Settings for StorageSettings {
         if !(1..=256).contains(&self.subdir_count_per_path) {
             return Err(check.bad(GLOBAL, "subdir_count_per_path", "a whole number 1..256"));
         }
-        self.finish_duplicates(check)
+        self.finish_duplicates(check);
+        Ok(())
     }
 }
 
@@ -418,29 +418,12 @@ impl StorageSettings {
         Ok(())
     }
 
-    /// What `check_file_duplicate` needs.
-    fn finish_duplicates(&mut self, check: &mut Check<'_>) -> Result<(), ConfError> {
-        if !self.check_file_duplicate {
-            return Ok(());
-        }
-        let because = "because check_file_duplicate is true";
-        if self.key_namespace.is_empty() || self.key_namespace.len() > 64 {
-            return Err(check.bad(GLOBAL, "key_namespace", format!("1 to 64 characters, {because}")));
-        }
-        let count = check.int(GLOBAL, "group_count", 0)?;
-        if !(1..=MAX_DHT_GROUPS).contains(&count) {
-            let expected = format!("the number of FastDHT groups, 1..{MAX_DHT_GROUPS}, {because}");
-            return Err(check.bad(GLOBAL, "group_count", expected));
-        }
-        for number in 0..count {
-            let key = format!("group{number}");
-            let servers: Vec<String> = check.ini.all(GLOBAL, &key).map(|entry| entry.value.clone()).collect();
-            if servers.is_empty() || servers.iter().any(String::is_empty) {
-                return Err(check.bad(GLOBAL, &key, format!("HOST:PORT of a FastDHT server, {because}")));
-            }
-            self.dht_groups.push(servers);
-        }
-        Ok(())
+    /// FastDHT servers, which an existing configuration may name.
+    fn finish_duplicates(&mut self, check: &Check<'_>) {
+        let servers = (0..).map(|number| {
+            check.ini.all(GLOBAL, &format!("group{number}")).map(|entry| entry.value.clone()).collect()
+        });
+        self.dht_groups = servers.take_while(|servers: &Vec<String>| !servers.is_empty()).collect();
     }
 }
 

@@ -14,6 +14,7 @@ pub use health::Condition;
 pub use mark::PathMark;
 pub use new_file::NewFile;
 pub use paths::{Choose, Space, StorePaths};
+pub(crate) use pool::Pool;
 pub use run::{LIMIT, Use};
 
 use std::io;

@@ -17,6 +17,7 @@ use super::source::Group;
 use super::state::State;
 use super::{Broken, Ended};
 use crate::disk::{self, NewFile};
+use crate::dups;
 use crate::storage::Storage;
 use crate::sync::{bind_addr, timeouts};
 
@@ -104,7 +105,10 @@ async fn bring(storage: &Arc<Storage>, peer: &mut Peer, record: &Record) -> Resu
         let target =
             record.source().and_then(|target| FileName::parse(target.as_bytes(), storage.paths.count()).ok());
         let Some(target) = target else { return Ok(false) };
-        return match disk::make_link(&storage.paths, &name, &target) {
+        let changing = dups::linking(storage, &name, &target).await.map_err(|refused| refused.into_io())?;
+        let made = disk::make_link(&storage.paths, &name, &target);
+        dups::finish(storage, changing).await;
+        return match made {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
             _ => Ok(true),
         };

@@ -12,6 +12,7 @@ use fdfs_net::Conn;
 
 use super::{Answer, Body, Refused};
 use crate::disk;
+use crate::dups;
 use crate::storage::{Storage, now};
 
 /// Removes a file or link, its metadata, and for a slave that is a link the content it points to.
@@ -20,7 +21,11 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     let request = GroupAndName::parse(&request)?;
     let name = storage.name(request.group, request.name)?;
     body.names(|| name.logic());
-    let (link, done) = storage.on_file(&name, move |storage| Ok(all(storage, &name))).await?;
+    let changing = dups::removing(storage, &name).await;
+    let counted = changing.is_some();
+    let removed = storage.on_file(&name, move |storage| Ok(all(storage, &name, counted))).await;
+    dups::finish(storage, changing).await;
+    let (link, done) = removed?;
     storage.durable.commit(name.path()).await.map_err(|error| Refused::io("delete", name, &error))?;
     if let Some(link) = link {
         storage.stat.count(if link { stat::DELETE_LINK } else { stat::DELETE }, done.is_ok());
@@ -30,8 +35,9 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     Ok(())
 }
 
-/// Removes the file and what belongs to it; whether it is a link, when there was something to remove.
-fn all(storage: &Storage, name: &FileName) -> (Option<bool>, Result<(), Refused>) {
+/// Removes the file and what belongs to it; whether it is a link, when there was something to remove. The content behind a
+/// link that is `counted` goes with the last one.
+fn all(storage: &Storage, name: &FileName, counted: bool) -> (Option<bool>, Result<(), Refused>) {
     let found = match disk::lstat(&storage.paths, name) {
         Ok(found) => found,
         Err(error) => return (None, Err(Refused::io("stat", name, &error))),
@@ -44,7 +50,7 @@ fn all(storage: &Storage, name: &FileName) -> (Option<bool>, Result<(), Refused>
     let done = (|| {
         // A client that sets metadata at this moment finds the file gone, or has them removed here.
         let _alone = metadata.as_ref().map(|metadata| storage.lock_name(metadata));
-        if link && name.is_slave() {
+        if link && name.is_slave() && !counted {
             remove_target(storage, name)?;
         }
         remove(storage, name)?;
@@ -57,7 +63,7 @@ fn all(storage: &Storage, name: &FileName) -> (Option<bool>, Result<(), Refused>
 }
 
 /// Record first: a record whose file is still there is stepped over by replication.
-pub(super) fn remove(storage: &Storage, name: &FileName) -> Result<(), Refused> {
+pub(crate) fn remove(storage: &Storage, name: &FileName) -> Result<(), Refused> {
     let failed = |error: io::Error| Refused::io("delete", name, &error);
     let pending = storage.log(now(), Op::Delete, name).map_err(failed)?;
     disk::remove(&storage.paths, name).map_err(failed)?;

@@ -94,7 +94,7 @@ async fn write(
     } else {
         let file = storage.paths.run(name.path(), Use::Write, NewFile::create_in).await;
         let mut file = file.map_err(|error| Refused::io("create", "a file for the content", &error))?;
-        receive(storage, conn, body, &mut file, None).await?;
+        receive(storage, conn, body, &mut file, None, None).await?;
         Data::Large(file, size)
     };
     change(storage, name, what(data)).await

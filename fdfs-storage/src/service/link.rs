@@ -12,6 +12,7 @@ use fdfs_net::Conn;
 use super::upload::reply_name;
 use super::{Answer, Body, Refused};
 use crate::disk::{self, Use};
+use crate::dups;
 use crate::storage::{Storage, now};
 
 pub(super) async fn create(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
@@ -36,8 +37,11 @@ pub(super) async fn create(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     if link.path() != source.path() {
         return Err(Refused::invalid(format!("{link} and {source} lie in different store paths")));
     }
+    let changing = dups::linking(storage, &link, &source).await?;
     let work = move |storage: &Arc<Storage>| Ok(make(storage, &link, &source));
-    let done = storage.on_path(link.path(), Use::Write, work).await?;
+    let done = storage.on_path(link.path(), Use::Write, work).await;
+    dups::finish(storage, changing).await;
+    let done = done?;
     storage.stat.count(stat::CREATE_LINK, done.is_ok());
     done?;
     storage.durable.commit(link.path()).await.map_err(|error| Refused::io("make the link", link, &error))?;
@@ -54,7 +58,7 @@ fn own_name(storage: &Storage, source: &FileName, size: u64, request: &CreateLin
     FileName::generate(source.path(), dir, &blob, request.ext, fastrand::u32(..))
 }
 
-fn make(storage: &Storage, link: &FileName, source: &FileName) -> Result<(), Refused> {
+pub(crate) fn make(storage: &Storage, link: &FileName, source: &FileName) -> Result<(), Refused> {
     let failed = |error: std::io::Error| Refused::io("make the link", link, &error);
     let _alone = storage.lock_name(link);
     if disk::lstat(&storage.paths, link).is_ok() {

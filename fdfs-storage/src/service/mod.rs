@@ -22,6 +22,8 @@ use crate::access::{self, AccessLog, Line};
 use crate::disk::Use;
 use crate::storage::Storage;
 use crate::sync;
+pub(crate) use delete::remove;
+pub(crate) use link::make as make_link;
 pub use refuse::Refused;
 pub use upload::Buffer;
 pub(crate) use upload::receive as receive_content;

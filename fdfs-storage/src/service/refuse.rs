@@ -39,6 +39,14 @@ impl Refused {
     pub fn io(doing: &str, what: impl std::fmt::Display, error: &io::Error) -> Self {
         Self::Status { status: Status::from_io(error), why: format!("{doing} {what}: {error}") }
     }
+
+    /// For who works for no client.
+    pub fn into_io(self) -> io::Error {
+        match self {
+            Self::Conn(error) => io::Error::other(error),
+            Self::Status { why, .. } => io::Error::other(why),
+        }
+    }
 }
 
 impl From<ConnError> for Refused {

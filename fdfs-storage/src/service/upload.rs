@@ -14,6 +14,7 @@ use fdfs_net::Conn;
 
 use super::{Answer, Body, Refused};
 use crate::disk::{self, Choose, Claim, Dir, NewFile, Use};
+use crate::dups::{self, New, Signer, Stored};
 use crate::publish::{Naming, publish};
 use crate::storage::Storage;
 
@@ -23,8 +24,25 @@ pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     let request = Upload::parse(&fixed, total)?;
     let kind = if head.cmd == cmd::UPLOAD_APPENDER_FILE { Kind::Appender } else { Kind::Normal };
     let (mut claim, mut file) = place(storage, request.path, request.size).await?;
-    let received = receive(storage, conn, body, &mut file, Some(&mut claim)).await;
+    let looking = storage.dups.as_ref().filter(|dups| dups.looks() && kind == Kind::Normal);
+    let mut signer = looking.map(|_| Signer::new(&storage.settings.file_signature_method));
+    let received = receive(storage, conn, body, &mut file, Some(&mut claim), signer.as_mut()).await;
     storage.stat.count(stat::FILE_WRITE, received.is_ok());
+    if let (Some(dups), Some(signer), Ok(crc)) = (looking, signer, &received) {
+        let new = New { size: request.size, crc: *crc, signature: signer.finish(), ext: request.ext };
+        let stored = dups::store(storage, dups, file, new).await;
+        if !matches!(stored, Ok(Stored::Not(_))) {
+            storage.stat.count(stat::CREATE_LINK, stored.is_ok());
+        }
+        match stored? {
+            Stored::Link(name) => {
+                body.names(|| name.logic());
+                reply_name(storage, conn, &name);
+                return Ok(());
+            }
+            Stored::Not(kept) => file = kept,
+        }
+    }
     let done = match received {
         Ok(crc) => finish(storage, file, kind, request.size, crc, request.ext).await,
         Err(refused) => Err(refused),
@@ -79,7 +97,7 @@ pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, bo
         return Err(Refused::new(Status::NOSPC, "the store path of the master takes no new files"));
     }
     let mut file = new_file(storage, claim.path()).await?;
-    let done = match receive(storage, conn, body, &mut file, Some(&mut claim)).await {
+    let done = match receive(storage, conn, body, &mut file, Some(&mut claim), None).await {
         Ok(_) => finish_slave(storage, name, file).await,
         Err(refused) => Err(refused),
     };
@@ -156,6 +174,7 @@ pub(crate) async fn receive(
     body: &mut Body,
     file: &mut NewFile,
     mut claim: Option<&mut Claim>,
+    mut signer: Option<&mut Signer>,
 ) -> Result<u32, Refused> {
     let mut crc = crc32fast::Hasher::new();
     let most = usize::try_from(body.left).unwrap_or(usize::MAX);
@@ -167,6 +186,9 @@ pub(crate) async fn receive(
             filled += body.read(conn, &mut buffer.bytes[filled..]).await?;
         }
         crc.update(&buffer.bytes[..filled]);
+        if let Some(signer) = &mut signer {
+            signer.update(&buffer.bytes[..filled]);
+        }
         buffer = write(storage, file, buffer, filled).await?;
         if let Some(claim) = &mut claim {
             claim.written(filled as u64);

@@ -3,6 +3,7 @@
 
 mod access;
 mod bodies;
+mod duplicates;
 mod edits;
 mod faults;
 mod files;

@@ -141,10 +141,6 @@ fn storages_are_checked() {
             "tracker_server = 10.0.0.1:x",
             "test.conf:3: tracker_server = 10.0.0.1:x: expected HOST, HOST:PORT, IP1,IP2:PORT or [IPv6,IPv6]:PORT, at most two addresses",
         ),
-        (
-            "check_file_duplicate = true",
-            "test.conf:3: key_namespace is missing: expected 1 to 64 characters, because check_file_duplicate is true",
-        ),
     ] {
         assert_eq!(error::<StorageSettings>(&format!("{STORAGE}{line}\n")), wanted);
     }

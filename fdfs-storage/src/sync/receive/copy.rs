@@ -81,7 +81,7 @@ async fn write(
     let timestamp = i64::from(request.timestamp);
     let path = name.path();
     let mut file = storage.paths.run(path, Use::Write, NewFile::create_in).await.map_err(failed)?;
-    let crc = receive_content(storage, conn, body, &mut file, None).await?;
+    let crc = receive_content(storage, conn, body, &mut file, None, None).await?;
     storage.stat.count(stat::FILE_WRITE, true);
     verify(name, how.op, request.size, crc)?;
     storage.durable.content(path).await.map_err(failed)?;

@@ -10,6 +10,7 @@ use fdfs_net::Conn;
 
 use super::{in_time, log, note};
 use crate::disk;
+use crate::dups;
 use crate::service::{Answer, Body, Refused, Session};
 use crate::storage::Storage;
 use crate::sync::Fence;
@@ -25,7 +26,10 @@ pub(super) async fn delete(
     let request = SyncDelete::parse(&bytes)?;
     let name = storage.name(request.group, request.name)?;
     let timestamp = i64::from(request.timestamp);
-    let status = apply(storage, &session.fence, &name, timestamp)?;
+    let changing = dups::removing(storage, &name).await;
+    let status = apply(storage, &session.fence, &name, timestamp);
+    dups::finish(storage, changing).await;
+    let status = status?;
     note(storage, session, timestamp);
     conn.reply_status(status);
     Ok(())

@@ -91,7 +91,7 @@ async fn receive_data(
     }
     let failed = |error: io::Error| Refused::io("write a range of", name, &error);
     let mut file = NewFile::create(&storage.paths, name.path()).map_err(failed)?;
-    receive_content(storage, conn, body, &mut file, None).await?;
+    receive_content(storage, conn, body, &mut file, None, None).await?;
     let again = file.reopen().map_err(failed)?;
     Ok(Data::Large(again, len))
 }

@@ -12,6 +12,7 @@ use fdfs_net::Conn;
 
 use super::{in_time, is_deleted, log, note};
 use crate::disk;
+use crate::dups;
 use crate::service::{Answer, Body, Refused, Session};
 use crate::storage::Storage;
 use crate::sync::Fence;
@@ -28,7 +29,9 @@ pub(super) async fn link(
     let link = storage.name(request.group, request.dest)?;
     let target = storage.name(request.group, request.source)?;
     let timestamp = i64::from(request.timestamp);
+    let changing = dups::linking(storage, &link, &target).await?;
     let done = make_link(storage, &session.fence, &link, &target, timestamp);
+    dups::finish(storage, changing).await;
     storage.stat.count(stat::CREATE_LINK, done.is_ok());
     done?;
     note(storage, session, timestamp);
