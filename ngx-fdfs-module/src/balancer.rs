@@ -92,7 +92,8 @@ pub unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstr
         let Some(context) = nginx::context::<Context>(r) else { return ERROR };
         let peer = &mut (*(*r).upstream).peer;
         peer.tries = context.candidates.list.len();
-        peer.data = r.cast();
+        // Not the request: nginx forgets the contexts of a request that a filter refuses.
+        peer.data = (&raw mut *context).cast();
         peer.get = Some(get);
         peer.free = Some(free);
         OK
@@ -100,9 +101,9 @@ pub unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstr
 }
 
 unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
-    // SAFETY: `data` is the request of `init`, live as long as its upstream; candidates live in its context.
+    // SAFETY: `data` is the context of `init`, live as long as its request.
     guard(ERROR, || unsafe {
-        let Some(context) = nginx::context::<Context>(data.cast()) else { return ERROR };
+        let Some(context) = data.cast::<Context>().as_mut() else { return ERROR };
         let candidates = &mut context.candidates;
         let Some(candidate) = candidates.list.get_mut(candidates.at) else { return NGX_BUSY as ngx_int_t };
         let pc = &mut *pc;
@@ -129,8 +130,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
 unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, state: ngx_uint_t) {
     // SAFETY: as for `get`.
     guard((), || unsafe {
-        let r = data.cast::<ngx_http_request_t>();
-        let Some(context) = nginx::context::<Context>(r) else { return };
+        let Some(context) = data.cast::<Context>().as_mut() else { return };
         let pc = &mut *pc;
         let failed = state & NGX_PEER_FAILED as ngx_uint_t != 0;
         let next = state & NGX_PEER_NEXT as ngx_uint_t != 0;
@@ -158,7 +158,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
         }
         pc.tries = pc.tries.saturating_sub(1);
         if let Some(addr) = addr.filter(|_| !failed) {
-            keepalive::offer(pc, &*(*r).upstream, addr);
+            keepalive::offer(pc, &*(*context.r).upstream, addr);
         }
     });
 }

@@ -3,6 +3,7 @@
 use fdfs_core::http::{BadToken, Plan, TokenRules, Wanted, plan};
 use ngx::ffi::*;
 
+use crate::extras;
 use crate::guard::guard;
 use crate::local::{self, Local};
 use crate::nginx::{self, DONE, OK, status};
@@ -41,7 +42,7 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
             }
             Plan::NotFound => return status(NGX_HTTP_NOT_FOUND),
             Plan::Remote { file } => (file, NGX_HTTP_NOT_FOUND),
-            Plan::Local { file, path } => match local::serve(r, &path, file.known) {
+            Plan::Local { file, path } => match local::serve(r, &path, file.known, extras::flv(r, &file)) {
                 Local::Answered(rc) => return rc,
                 Local::Absent(code) => (file, code),
             },
@@ -84,7 +85,7 @@ unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Wanted) 
             if let Some(ext) = nginx::copy((*r).pool, ext.as_bytes()) {
                 (*r).exten = ext;
             }
-            if let Local::Answered(rc) = local::serve(r, path.as_bytes(), None) {
+            if let Local::Answered(rc) = local::serve(r, path.as_bytes(), None, None) {
                 return Some(rc);
             }
         }

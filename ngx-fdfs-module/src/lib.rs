@@ -5,18 +5,22 @@
 //!
 //! - [`conf`]: directives, `mod_fastdfs.conf` per configuration cycle
 //! - [`handler`]: the content handler; [`local`] and [`remote`] answer, [`parked`] waits for the first peer list
+//! - [`header`], [`pipe`]: head and content of an answer that comes from a storage; [`extras`]: what URL arguments change
 //! - [`balancer`], [`keepalive`]: which storage, over which connection
 //! - [`tracker`]: who is in the groups, asked in the background
 //! - [`nginx`]: the few macros of nginx that have no binding
 
 mod balancer;
 mod conf;
+mod extras;
 mod guard;
 mod handler;
+mod header;
 mod keepalive;
 mod local;
 mod nginx;
 mod parked;
+mod pipe;
 mod remote;
 mod settings;
 mod tracker;
@@ -59,7 +63,7 @@ const fn directive(name: ngx_str_t, kind: u32, set: Setter) -> ngx_command_t {
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
-    postconfiguration: None,
+    postconfiguration: Some(header::install),
     create_main_conf: Some(conf::create_main),
     init_main_conf: None,
     create_srv_conf: None,

@@ -2,10 +2,11 @@
 
 use core::ptr;
 
-use fdfs_core::http::Validators;
+use fdfs_core::http::{FLV_HEAD, FlvPart, Validators};
 use ngx::ffi::*;
 
-use crate::nginx::{self, ERROR, OK};
+use crate::extras;
+use crate::nginx::{self, ERROR, OK, status};
 
 /// Outcome of looking for a file here.
 pub enum Local {
@@ -15,11 +16,16 @@ pub enum Local {
     Absent(u32),
 }
 
-/// Serves `path`, whose id says what is `known`.
+/// Serves `path`, whose id says what is `known`, or the part of it that a player wants.
 ///
 /// # Safety
 /// `r` must be live and its header not yet sent.
-pub unsafe fn serve(r: *mut ngx_http_request_t, path: &[u8], known: Option<Validators>) -> Local {
+pub unsafe fn serve(
+    r: *mut ngx_http_request_t,
+    path: &[u8],
+    known: Option<Validators>,
+    flv: Option<FlvPart>,
+) -> Local {
     const FAILED: Local = Local::Answered(NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
     // SAFETY: the request and its pool are live; `open_file_info_t` is plain C, zero is its initial state.
     unsafe {
@@ -39,13 +45,24 @@ pub unsafe fn serve(r: *mut ngx_http_request_t, path: &[u8], known: Option<Valid
             Some(known) => known.mtime,
             None => opened.mtime,
         };
+        let part = match flv.map(|flv| flv.resolve(size)) {
+            None => 0..opened.size,
+            Some(Some((first, last))) => first as i64..last as i64 + 1,
+            Some(None) => return Local::Answered(status(NGX_HTTP_BAD_REQUEST)),
+        };
+        let mut length = part.end - part.start;
+        let flv_head = flv.is_some_and(FlvPart::has_head);
+        if flv_head {
+            length += FLV_HEAD.len() as i64;
+        }
         (*(*(*r).connection).log).action = c"sending response to client".as_ptr().cast_mut();
         (*r).headers_out.status = NGX_HTTP_OK as ngx_uint_t;
         (*r).headers_out.content_length_n = opened.size;
         (*r).headers_out.last_modified_time = mtime;
-        if ngx_http_set_etag(r) != OK || ngx_http_set_content_type(r) != OK {
+        if ngx_http_set_etag(r) != OK || ngx_http_set_content_type(r) != OK || !extras::attach(r) {
             return FAILED;
         }
+        (*r).headers_out.content_length_n = length;
         (*r).set_allow_ranges(1);
         let buffer = nginx::zeroed::<ngx_buf_t>((*r).pool);
         let source = nginx::zeroed::<ngx_file_t>((*r).pool);
@@ -62,14 +79,25 @@ pub unsafe fn serve(r: *mut ngx_http_request_t, path: &[u8], known: Option<Valid
         (*source).log = (*(*r).connection).log;
         (*source).set_directio(opened.is_directio());
         (*buffer).file = source;
-        (*buffer).file_pos = 0;
-        (*buffer).file_last = opened.size;
+        (*buffer).file_pos = part.start;
+        (*buffer).file_last = part.end;
         (*buffer).set_in_file(u32::from(size > 0));
         (*buffer).set_last_buf(u32::from(ptr::eq(r, (*r).main)));
         (*buffer).set_last_in_chain(1);
         (*buffer).set_sync(u32::from(size == 0 && !ptr::eq(r, (*r).main)));
         let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
-        Local::Answered(ngx_http_output_filter(r, &mut chain))
+        if !flv_head {
+            return Local::Answered(ngx_http_output_filter(r, &mut chain));
+        }
+        let head = nginx::zeroed::<ngx_buf_t>((*r).pool);
+        if head.is_null() {
+            return Local::Answered(ERROR);
+        }
+        (*head).pos = FLV_HEAD.as_ptr().cast_mut();
+        (*head).last = (*head).pos.add(FLV_HEAD.len());
+        (*head).set_memory(1);
+        let mut first = ngx_chain_t { buf: head, next: &mut chain };
+        Local::Answered(ngx_http_output_filter(r, &mut first))
     }
 }
 

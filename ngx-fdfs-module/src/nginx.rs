@@ -31,6 +31,18 @@ pub unsafe fn bytes<'a>(text: &ngx_str_t) -> &'a [u8] {
     unsafe { slice::from_raw_parts(text.data, text.len) }
 }
 
+/// The bytes from `from` up to `to`.
+///
+/// # Safety
+/// Both must point into one buffer, `from` not behind `to`; it must live for `'a` and not change meanwhile.
+pub unsafe fn between<'a>(from: *const u8, to: *const u8) -> &'a [u8] {
+    if from.is_null() {
+        return &[];
+    }
+    // SAFETY: as promised by the caller.
+    unsafe { slice::from_raw_parts(from, to.offset_from(from).unsigned_abs()) }
+}
+
 /// A string whose memory is static.
 pub const fn constant(text: &'static CStr) -> ngx_str_t {
     ngx_str_t { len: text.to_bytes().len(), data: text.as_ptr() as *mut u8 }

@@ -1,18 +1,18 @@
 //! A file from a storage: the native download protocol as an nginx upstream. What bytes mean is decided by
 //! [`fdfs_core::http::Fetch`]; here they are moved.
 
-use core::ffi::c_void;
-use core::slice;
-
 use fdfs_core::http::{
-    Answer, ByteRange, Conditions, Fault, Fetch, IfModifiedSince, Job, Step, Verdict, Wanted, candidates,
+    Answer, Conditions, Fault, Fetch, IfModifiedSince, Job, Multipart, Step, Validators, Verdict, Wanted,
+    candidates,
 };
 use ngx::ffi::*;
 
 use crate::balancer::Candidates;
 use crate::guard::guard;
+use crate::header::Refusal;
 use crate::nginx::{self, AGAIN, ERROR, OK, status};
-use crate::worker;
+use crate::pipe::{self, Around};
+use crate::{extras, worker};
 
 const INVALID_HEADER: ngx_int_t = NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
 
@@ -28,11 +28,18 @@ pub enum Start {
 
 /// State of one request; its pool owns it.
 pub struct Context {
-    fetch: Fetch,
+    /// The request itself.
+    pub r: *mut ngx_http_request_t,
+    /// What to send and what answers mean.
+    pub fetch: Fetch,
     /// Whom to ask, and who failed.
     pub candidates: Candidates,
     /// Why the storage asked last is not believed.
     pub fault: Option<Fault>,
+    /// What is put around the content.
+    pub around: Around,
+    /// The answer is no content, but what nginx makes of this.
+    pub refusal: Option<Refusal>,
 }
 
 /// Decides how to get `file` from its group. `here` is the status when there is nobody to ask.
@@ -68,7 +75,14 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
         if ngx_http_set_content_type(r) != OK || ngx_http_upstream_create(r) != OK {
             return FAILED;
         }
-        let context = Context { fetch: Fetch::new(job), candidates: Candidates::new(order), fault: None };
+        let context = Context {
+            r,
+            fetch: Fetch::new(job),
+            candidates: Candidates::new(order),
+            fault: None,
+            around: Around::default(),
+            refusal: None,
+        };
         let context = nginx::keep((*r).pool, context);
         let pipe = nginx::zeroed::<ngx_event_pipe_t>((*r).pool);
         if context.is_null() || pipe.is_null() {
@@ -85,10 +99,10 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
         upstream.process_header = Some(process_header);
         upstream.abort_request = Some(abort_request);
         upstream.finalize_request = Some(finalize_request);
-        (*pipe).input_filter = Some(pipe_filter);
+        (*pipe).input_filter = Some(pipe::filter);
         (*pipe).input_ctx = r.cast();
         upstream.pipe = pipe;
-        upstream.input_filter_init = Some(pipe_init);
+        upstream.input_filter_init = Some(pipe::init);
         upstream.input_filter_ctx = r.cast();
         Start::Upstream
     }
@@ -126,6 +140,7 @@ unsafe fn job(r: *mut ngx_http_request_t, file: &Wanted) -> Job {
             if_unmodified_since: text(headers.if_unmodified_since).map(time),
             if_range_tag: if_range.filter(is_tag).map(<[u8]>::to_vec),
             if_range_time: if_range.filter(|text| !is_tag(text)).map(time),
+            tagged: nginx::core_location(r).etag != 0,
             mode: match nginx::core_location(r).if_modified_since as u32 {
                 NGX_HTTP_IMS_OFF => IfModifiedSince::Off,
                 NGX_HTTP_IMS_BEFORE => IfModifiedSince::Before,
@@ -133,8 +148,10 @@ unsafe fn job(r: *mut ngx_http_request_t, file: &Wanted) -> Job {
             },
         };
         let head = (*r).method & NGX_HTTP_HEAD as ngx_uint_t != 0;
-        let range = text(headers.range).and_then(ByteRange::parse);
-        Job { file: *file, head, range, conditions }
+        let range = text(headers.range).map(<[u8]>::to_vec);
+        let ranges_max = nginx::core_location(r).max_ranges;
+        let flv = extras::flv(r, file);
+        Job { file: *file, head, range, ranges_max, flv, conditions }
     }
 }
 
@@ -153,14 +170,27 @@ unsafe fn answer_without_body(r: *mut ngx_http_request_t, job: &Job, verdict: Ve
             return status(NGX_HTTP_PRECONDITION_FAILED);
         };
         (*r).headers_out.status = NGX_HTTP_NOT_MODIFIED as ngx_uint_t;
-        let etag = nginx::push_header(r, c"ETag", file.etag().as_bytes());
-        if etag.is_null() {
+        if !tag(r, &file) {
             return status(NGX_HTTP_INTERNAL_SERVER_ERROR);
         }
-        (*r).headers_out.etag = etag;
         (*r).headers_out.last_modified_time = file.mtime;
         (*r).headers_out.content_length_n = -1;
         ngx_http_send_header(r)
+    }
+}
+
+/// Sets `ETag`, unless `etag off`; false when there is no memory.
+///
+/// # Safety
+/// `r` must be live and its header not yet sent.
+unsafe fn tag(r: *mut ngx_http_request_t, file: &Validators) -> bool {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if nginx::core_location(r).etag == 0 {
+            return true;
+        }
+        (*r).headers_out.etag = nginx::push_header(r, c"ETag", file.etag().as_bytes());
+        !(*r).headers_out.etag.is_null()
     }
 }
 
@@ -213,7 +243,7 @@ unsafe fn read_answer(r: *mut ngx_http_request_t) -> ngx_int_t {
             let buffer = &mut upstream.buffer;
             let arrived = buffer.last.offset_from(buffer.pos).unsigned_abs();
             let rest = |consumed: usize| arrived.saturating_sub(consumed);
-            match context.fetch.feed(slice::from_raw_parts(buffer.pos, arrived)) {
+            match context.fetch.feed(nginx::between(buffer.pos, buffer.last)) {
                 Step::More => return AGAIN,
                 Step::Ask { consumed, request } => {
                     buffer.pos = buffer.pos.add(consumed.min(arrived));
@@ -236,7 +266,8 @@ unsafe fn read_answer(r: *mut ngx_http_request_t) -> ngx_int_t {
                     if body == 0 {
                         upstream.set_keepalive(u32::from(rest(consumed) == 0));
                     }
-                    return answer_head(r, upstream, &answer);
+                    context.around = Around::plain(body);
+                    return answer_head(r, context, &answer);
                 }
                 Step::Bad(fault) => {
                     nginx::log_request(NGX_LOG_ERR, r, &format!("storage not believed: {fault}"));
@@ -252,7 +283,7 @@ unsafe fn read_answer(r: *mut ngx_http_request_t) -> ngx_int_t {
 ///
 /// # Safety
 /// `connection` must be the upstream's live connection.
-unsafe fn send(connection: *mut ngx_connection_t, request: &[u8]) -> bool {
+pub unsafe fn send(connection: *mut ngx_connection_t, request: &[u8]) -> bool {
     // SAFETY: nginx sets `send` on every connection; it does not write to the buffer.
     unsafe {
         let Some(send) = (*connection).send else { return false };
@@ -271,23 +302,22 @@ unsafe fn head(upstream: &mut ngx_http_upstream_t, code: u32, length: i64) -> ng
 }
 
 /// # Safety
-/// `r` must be live and its header not yet sent.
-unsafe fn answer_head(
-    r: *mut ngx_http_request_t,
-    upstream: &mut ngx_http_upstream_t,
-    answer: &Answer,
-) -> ngx_int_t {
+/// `r` must be live, its header not yet sent, and `context` its own.
+unsafe fn answer_head(r: *mut ngx_http_request_t, context: &mut Context, answer: &Answer) -> ngx_int_t {
     // SAFETY: as promised by the caller. A null header means there is no memory: the request fails.
     unsafe {
+        let upstream = &mut *(*r).upstream;
         let out = &mut (*r).headers_out;
-        if matches!(answer.status, 200 | 206 | 304) {
-            out.last_modified_time = answer.file.mtime;
-            out.etag = nginx::push_header(r, c"ETag", answer.file.etag().as_bytes());
-            if out.etag.is_null() {
-                return ERROR;
-            }
+        context.refusal = match answer.status {
+            200 | 206 => None,
+            304 | 412 | 416 => Some(Refusal::ByNginx),
+            other => Some(Refusal::Status(u32::from(other))),
+        };
+        out.last_modified_time = answer.file.mtime;
+        if !tag(r, &answer.file) || !extras::attach(r) {
+            return ERROR;
         }
-        if answer.status == 200 {
+        if answer.status == 200 && nginx::core_location(r).max_ranges != 0 {
             out.accept_ranges = nginx::push_header(r, c"Accept-Ranges", b"bytes");
             if out.accept_ranges.is_null() {
                 return ERROR;
@@ -299,36 +329,21 @@ unsafe fn answer_head(
                 return ERROR;
             }
         }
-        let length = match answer.status {
-            304 => -1,
-            _ => answer.length().and_then(|length| i64::try_from(length).ok()).unwrap_or(0),
-        };
-        head(upstream, u32::from(answer.status), length)
-    }
-}
-
-unsafe extern "C" fn pipe_init(data: *mut c_void) -> ngx_int_t {
-    // SAFETY: `data` is the request that `start` set; its upstream has a pipe.
-    guard(ERROR, || unsafe {
-        let upstream = &mut *(*data.cast::<ngx_http_request_t>()).upstream;
-        upstream.length = upstream.headers_in.content_length_n;
-        (*upstream.pipe).length = upstream.length;
-        OK
-    })
-}
-
-unsafe extern "C" fn pipe_filter(pipe: *mut ngx_event_pipe_t, buffer: *mut ngx_buf_t) -> ngx_int_t {
-    // SAFETY: nginx passes its pipe, whose `input_ctx` is the live request, and a buffer it just filled.
-    guard(ERROR, || unsafe {
-        let upstream = &mut *(*(*pipe).input_ctx.cast::<ngx_http_request_t>()).upstream;
-        let wanted = (*pipe).length;
-        let came = (*buffer).last.offset_from((*buffer).pos) as i64;
-        let rc = ngx_event_pipe_copy_input_filter(pipe, buffer);
-        if wanted >= 0 && came >= wanted {
-            // More than announced: nginx cuts it, and the connection is not used again.
-            upstream.set_keepalive(u32::from(came == wanted));
-            (*pipe).set_upstream_done(1);
+        context.around.flv_head = answer.flv_head;
+        if answer.status == 206 && answer.ranges.len() > 1 {
+            let number = ngx_next_temp_number(0) as u64;
+            let content_type = nginx::bytes(&out.content_type);
+            let frame = Multipart::new(number, content_type, answer.file.size, &answer.ranges);
+            let Some(text) = nginx::copy((*r).pool, frame.content_type().as_bytes()) else { return ERROR };
+            out.content_type = text;
+            out.content_type_len = text.len;
+            out.content_type_lowcase = core::ptr::null_mut();
+            let length = frame.length();
+            context.around.frame = Some(frame);
+            return head(upstream, 206, i64::try_from(length).unwrap_or(0));
         }
-        rc
-    })
+        let code = if context.refusal.is_some() { 200 } else { u32::from(answer.status) };
+        let length = answer.length().unwrap_or(answer.file.size);
+        head(upstream, code, i64::try_from(length).unwrap_or(0))
+    }
 }

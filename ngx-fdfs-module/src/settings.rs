@@ -22,6 +22,8 @@ pub struct SiteConf {
     pub network_timeout: Duration,
     /// Requests need a token.
     pub tokens: Option<TokenRules>,
+    /// `flv_support`: extension of files of which players ask for parts.
+    pub flv_extension: Option<String>,
 }
 
 /// A line for the error log.
@@ -58,6 +60,7 @@ pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
         connect_timeout: Duration::from_secs(settings.connect_timeout.0),
         network_timeout: Duration::from_secs(settings.network_timeout.0),
         tokens: tokens(&settings),
+        flv_extension: settings.flv_support.then(|| settings.flv_extension.clone()),
     };
     let missing =
         site.site.groups.iter().flat_map(|group| &group.paths).filter(|store| !Path::new(store).is_dir());
@@ -97,9 +100,6 @@ fn without_effect(settings: &ModSettings) -> Vec<&'static str> {
         out.push(
             "response_mode = redirect has no effect: a file that is not here is fetched from its storage",
         );
-    }
-    if settings.flv_support {
-        out.push("flv_support has no effect: use nginx's flv module");
     }
     out
 }

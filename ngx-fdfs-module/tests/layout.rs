@@ -44,7 +44,8 @@ macro_rules! look {
 
 fn as_rust_sees_it() -> Seen {
     let mut seen = Seen { text: String::new(), program: String::new() };
-    look!(seen, ngx_http_request_t: set_allow_ranges = "allow_ranges", set_header_only = "header_only", set_count = "count");
+    look!(seen, ngx_http_request_t: set_allow_ranges = "allow_ranges", set_header_only = "header_only", set_count = "count",
+        set_disable_not_modified = "disable_not_modified", set_single_range = "single_range");
     look!(seen, ngx_event_t: set_timer_set = "timer_set", set_timedout = "timedout", set_eof = "eof",
         set_error = "error", set_ready = "ready", set_delayed = "delayed", set_cancelable = "cancelable", set_posted = "posted");
     look!(seen, ngx_connection_t: set_idle = "idle", set_close = "close");
@@ -53,7 +54,7 @@ fn as_rust_sees_it() -> Seen {
         set_request_body_sent = "request_body_sent");
     look!(seen, ngx_http_upstream_conf_t: set_intercept_404 = "intercept_404");
     look!(seen, ngx_event_pipe_t: set_upstream_done = "upstream_done");
-    look!(seen, ngx_buf_t: set_in_file = "in_file", set_last_buf = "last_buf",
+    look!(seen, ngx_buf_t: set_memory = "memory", set_in_file = "in_file", set_last_buf = "last_buf",
         set_last_in_chain = "last_in_chain", set_sync = "sync");
     look!(seen, ngx_file_t: set_directio = "directio");
     look!(seen, ngx_open_file_info_t: set_is_file = "is_file", set_is_directio = "is_directio",

@@ -1,4 +1,6 @@
-//! Conditional requests for files that come from a storage (RFC 9110 13); local ones are nginx's own business.
+//! Conditional requests for files that come from a storage: judged as nginx judges its own files, since it judges
+//! the local ones. Where that is not RFC 9110 13: both of `If-None-Match` and `If-Modified-Since` must hold for a 304,
+//! and an `If-Unmodified-Since` that is no time fails.
 
 use super::plan::Validators;
 
@@ -15,7 +17,7 @@ pub enum IfModifiedSince {
 }
 
 /// The conditional headers of a request; times parsed, -1 when malformed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conditions {
     /// `If-Match`.
     pub if_match: Option<Vec<u8>>,
@@ -29,8 +31,25 @@ pub struct Conditions {
     pub if_range_tag: Option<Vec<u8>>,
     /// `If-Range` as a time, s.
     pub if_range_time: Option<i64>,
+    /// The answer has an `ETag` (nginx's `etag on`).
+    pub tagged: bool,
     /// How `If-Modified-Since` compares.
     pub mode: IfModifiedSince,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            if_match: None,
+            if_none_match: None,
+            if_modified_since: None,
+            if_unmodified_since: None,
+            if_range_tag: None,
+            if_range_time: None,
+            tagged: true,
+            mode: IfModifiedSince::Exact,
+        }
+    }
 }
 
 /// Outcome of the conditions.
@@ -50,18 +69,20 @@ pub enum Verdict {
 impl Conditions {
     /// Compares with the file.
     pub fn judge(&self, file: &Validators) -> Verdict {
-        let tag = file.etag();
-        match (&self.if_match, self.if_unmodified_since) {
-            (Some(list), _) if !matches(list, &tag, false) => return Verdict::Failed,
-            (None, Some(time)) if time >= 0 && file.mtime > time => return Verdict::Failed,
-            _ => {}
+        let tag = self.tagged.then(|| file.etag());
+        let tag = tag.as_ref().map(String::as_bytes);
+        if self.if_unmodified_since.is_some_and(|time| time < file.mtime) {
+            return Verdict::Failed;
         }
-        match (&self.if_none_match, self.if_modified_since) {
-            (Some(list), _) if matches(list, &tag, true) => return Verdict::NotModified,
-            (None, Some(time)) if self.unmodified_since(time, file.mtime) => return Verdict::NotModified,
-            _ => {}
+        if self.if_match.as_ref().is_some_and(|list| !matches(list, tag, false)) {
+            return Verdict::Failed;
         }
-        let tag_holds = self.if_range_tag.as_ref().is_none_or(|given| given == tag.as_bytes());
+        let same_time = self.if_modified_since.map(|time| self.unmodified_since(time, file.mtime));
+        let same_tag = self.if_none_match.as_ref().map(|list| matches(list, tag, true));
+        if (same_time, same_tag) != (None, None) && same_time != Some(false) && same_tag != Some(false) {
+            return Verdict::NotModified;
+        }
+        let tag_holds = self.if_range_tag.as_ref().is_none_or(|given| Some(given.as_slice()) == tag);
         let time_holds = self.if_range_time.is_none_or(|time| time == file.mtime);
         Verdict::Proceed { range: tag_holds && time_holds }
     }
@@ -75,11 +96,18 @@ impl Conditions {
     }
 }
 
-/// Whether `tag` is in the list. Our tags hold no comma, so a list splits at commas.
-fn matches(list: &[u8], tag: &str, weak: bool) -> bool {
-    list.split(|c| *c == b',').map(<[u8]>::trim_ascii).any(|item| {
+/// Whether `tag` is in the list; `*` alone stands for every tag. Our tags hold no comma.
+fn matches(list: &[u8], tag: Option<&[u8]>, weak: bool) -> bool {
+    if list == b"*" {
+        return true;
+    }
+    let Some(tag) = tag else { return false };
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    list.split(|byte| *byte == b',').any(|item| {
+        let from = item.iter().position(|byte| !blank(byte)).unwrap_or(item.len());
+        let item = item.get(from..).unwrap_or_default();
         let item = if weak { item.strip_prefix(b"W/").unwrap_or(item) } else { item };
-        item == b"*" || item == tag.as_bytes()
+        item.strip_prefix(tag).is_some_and(|rest| rest.iter().all(blank))
     })
 }
 
@@ -97,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_go_before_times() {
+    fn tags_and_times_must_both_hold() {
         assert_eq!(FILE.etag(), "\"100-20\"");
         assert_eq!(judge(|_| {}), PROCEED);
         assert_eq!(judge(|c| c.if_none_match = Some(b"\"x\", W/\"100-20\"".to_vec())), Verdict::NotModified);
@@ -109,6 +137,19 @@ mod tests {
             }),
             PROCEED
         );
+        assert_eq!(
+            judge(|c| {
+                c.if_none_match = Some(b"\"100-20\"".to_vec());
+                c.if_modified_since = Some(1);
+            }),
+            PROCEED
+        );
+        assert_eq!(judge(|c| c.if_none_match = Some(b"\"x\", *".to_vec())), PROCEED);
+        let untagged = judge(|c| {
+            c.tagged = false;
+            c.if_none_match = Some(b"\"100-20\"".to_vec());
+        });
+        assert_eq!(untagged, PROCEED);
         assert_eq!(judge(|c| c.if_match = Some(b"W/\"100-20\"".to_vec())), Verdict::Failed);
         assert_eq!(judge(|c| c.if_match = Some(b"\"100-20\"".to_vec())), PROCEED);
     }
@@ -130,6 +171,7 @@ mod tests {
             assert_eq!(got, want, "{mode:?} {time}");
         }
         assert_eq!(judge(|c| c.if_unmodified_since = Some(0xff)), Verdict::Failed);
+        assert_eq!(judge(|c| c.if_unmodified_since = Some(-1)), Verdict::Failed);
         assert_eq!(judge(|c| c.if_unmodified_since = Some(0x100)), PROCEED);
     }
 

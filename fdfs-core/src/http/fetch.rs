@@ -1,8 +1,9 @@
 //! One file from one storage: what to send and what its answers mean (nginx-module 13, protocol 4.7 and 4.8).
 
+use super::args::{FLV_HEAD, FlvPart};
 use super::conditions::{Conditions, Verdict};
 use super::plan::{Validators, Wanted};
-use super::range::ByteRange;
+use super::range::Ranges;
 use crate::wire::storage::{Download, FileInfo, GroupAndName, info_flags};
 use crate::wire::{Header, Status, cmd};
 
@@ -13,8 +14,12 @@ pub struct Job {
     pub file: Wanted,
     /// HEAD: the answer has no body.
     pub head: bool,
-    /// A single range.
-    pub range: Option<ByteRange>,
+    /// The `Range` header.
+    pub range: Option<Vec<u8>>,
+    /// nginx's `max_ranges`.
+    pub ranges_max: usize,
+    /// Part of an FLV file, for a player.
+    pub flv: Option<FlvPart>,
     /// Conditional headers.
     pub conditions: Conditions,
 }
@@ -26,17 +31,22 @@ pub struct Fetch {
     phase: Phase,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Phase {
     Info,
     Download(Part),
 }
 
-/// What a download must bring.
-#[derive(Debug, Clone, Copy)]
+/// What downloads must bring.
+#[derive(Debug, Clone)]
 struct Part {
     file: Validators,
-    range: Option<(u64, u64)>,
+    /// One after the other; empty for the whole file.
+    ranges: Vec<(u64, u64)>,
+    /// Index of the one under way.
+    at: usize,
+    /// The client is a player, and gets 200.
+    flv: bool,
 }
 
 /// What to do after some bytes of the storage arrived.
@@ -70,31 +80,33 @@ pub enum Step {
 }
 
 /// Head of the answer to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// 200, 206, 304, 412 or 416.
+    /// 200, 206, 304, 400, 412 or 416.
     pub status: u16,
     /// Of the whole file.
     pub file: Validators,
-    /// First and last byte of a 206.
-    pub range: Option<(u64, u64)>,
+    /// First and last byte of each part of a 206, or of the part of an FLV file.
+    pub ranges: Vec<(u64, u64)>,
+    /// [`FLV_HEAD`] goes first.
+    pub flv_head: bool,
 }
 
 impl Answer {
-    /// `Content-Length`; `None` where the answer has none.
-    pub const fn length(&self) -> Option<u64> {
-        match (self.status, self.range) {
-            (200, _) => Some(self.file.size),
-            (206, Some((first, last))) => Some(last - first + 1),
+    /// `Content-Length`; `None` where the answer has none, or where the frame around several parts counts too.
+    pub fn length(&self) -> Option<u64> {
+        let head = if self.flv_head { FLV_HEAD.len() as u64 } else { 0 };
+        match (self.status, self.ranges.as_slice()) {
+            (200, []) => Some(self.file.size),
+            (200 | 206, [(first, last)]) => Some(head + last - first + 1),
             _ => None,
         }
     }
 
-    /// `Content-Range` of 206 and 416.
+    /// `Content-Range` of a 206 with one part.
     pub fn content_range(&self) -> Option<String> {
-        match (self.status, self.range) {
-            (206, Some((first, last))) => Some(format!("bytes {first}-{last}/{}", self.file.size)),
-            (416, _) => Some(format!("bytes */{}", self.file.size)),
+        match (self.status, self.ranges.as_slice()) {
+            (206, [(first, last)]) => Some(format!("bytes {first}-{last}/{}", self.file.size)),
             _ => None,
         }
     }
@@ -178,9 +190,31 @@ impl Fetch {
             Status::NOENT => return Step::Missing { consumed: Header::SIZE },
             Status(status) => return Step::Bad(Fault::Refused(status)),
         }
-        match self.phase {
+        match &self.phase {
             Phase::Info => self.info(bytes, len),
-            Phase::Download(part) => content(&part, len),
+            Phase::Download(part) => content(part, self.job.flv, len),
+        }
+    }
+
+    /// The request for the next part, when the one before it has come whole; `None` behind the last.
+    pub fn next_part(&mut self) -> Option<Vec<u8>> {
+        let Phase::Download(part) = &mut self.phase else { return None };
+        part.at += 1;
+        let Phase::Download(part) = &self.phase else { return None };
+        part.ranges.get(part.at).map(|_| self.download_request(part))
+    }
+
+    /// Checks the header that comes before a later part: the bytes of content that follow it.
+    pub fn part_head(&self, head: &[u8; Header::SIZE]) -> Result<u64, Fault> {
+        let head = Header::decode(head);
+        let Phase::Download(part) = &self.phase else { return Err(Fault::Trailing) };
+        let want = part.length();
+        match (head.cmd, head.status, head.body()) {
+            (cmd::RESPONSE, 0, Some(len)) if len == want => Ok(len),
+            (cmd::RESPONSE, 0, Some(got)) => Err(Fault::Length { got, want }),
+            (cmd::RESPONSE, 0, None) => Err(Fault::Negative),
+            (cmd::RESPONSE, status, _) => Err(Fault::Refused(status)),
+            (other, ..) => Err(Fault::Command(other)),
         }
     }
 
@@ -202,16 +236,19 @@ impl Fetch {
             None if info.size > i64::MAX as u64 || info.mtime < 0 => return Step::Bad(Fault::Info(len)),
             None => Validators { mtime: info.mtime, size: info.size },
         };
-        let done = |status, range| Step::Answer { consumed, body: 0, answer: Answer { status, file, range } };
         let part = match outcome(&self.job, file) {
             Outcome::Part(part) => part,
-            Outcome::Done(status) => return done(status, None),
+            Outcome::Done(status) => {
+                let answer = Answer { status, file, ranges: Vec::new(), flv_head: false };
+                return Step::Answer { consumed, body: 0, answer };
+            }
         };
         if self.job.head || file.size == 0 {
-            return done(if part.range.is_some() { 206 } else { 200 }, part.range);
+            return Step::Answer { consumed, body: 0, answer: part.answer(self.job.flv) };
         }
+        let request = self.download_request(&part);
         self.phase = Phase::Download(part);
-        Step::Ask { consumed, request: self.download_request(&part) }
+        Step::Ask { consumed, request }
     }
 
     fn info_request(&self) -> Vec<u8> {
@@ -223,8 +260,8 @@ impl Fetch {
 
     fn download_request(&self, part: &Part) -> Vec<u8> {
         let name = self.job.file.wire_name();
-        let (offset, count) = match part.range {
-            Some((first, last)) => (first, last - first + 1),
+        let (offset, count) = match part.ranges.get(part.at) {
+            Some((first, last)) => (*first, last - first + 1),
             // To the end, so that a longer file than the id says is noticed.
             None if self.job.file.known.is_some() => (0, 0),
             // The file may have grown since its info; the client is told the size of then.
@@ -255,30 +292,42 @@ enum Outcome {
 }
 
 fn outcome(job: &Job, file: Validators) -> Outcome {
+    let part = |ranges, flv| Outcome::Part(Part { file, ranges, at: 0, flv });
     let ranged = match job.conditions.judge(&file) {
         Verdict::Proceed { range } => range,
         Verdict::NotModified => return Outcome::Done(304),
         Verdict::Failed => return Outcome::Done(412),
     };
-    // nginx answers a range of an empty file with the whole, empty file.
-    let Some(range) = job.range.filter(|_| ranged && file.size > 0) else {
-        return Outcome::Part(Part { file, range: None });
-    };
-    match range.resolve(file.size) {
-        Some(range) => Outcome::Part(Part { file, range: Some(range) }),
-        None => Outcome::Done(416),
+    if let Some(flv) = job.flv.filter(|_| job.range.is_none()) {
+        return flv.resolve(file.size).map_or(Outcome::Done(400), |range| part(vec![range], true));
+    }
+    let header = job.range.as_ref().filter(|_| ranged);
+    match header.map_or(Ranges::Whole, |header| Ranges::parse(header, file.size, job.ranges_max)) {
+        Ranges::Whole => part(Vec::new(), false),
+        Ranges::Unsatisfiable => Outcome::Done(416),
+        Ranges::Parts(ranges) => part(ranges, false),
     }
 }
 
-fn content(part: &Part, len: u64) -> Step {
-    let answer = match part.range {
-        Some(_) => Answer { status: 206, file: part.file, range: part.range },
-        None => Answer { status: 200, file: part.file, range: None },
-    };
-    match answer.length() {
-        Some(want) if want == len => Step::Answer { consumed: Header::SIZE, body: len, answer },
-        want => Step::Bad(Fault::Length { got: len, want: want.unwrap_or_default() }),
+impl Part {
+    /// Content of the download under way, bytes.
+    fn length(&self) -> u64 {
+        self.ranges.get(self.at).map_or(self.file.size, |(first, last)| last - first + 1)
     }
+
+    fn answer(&self, flv: Option<FlvPart>) -> Answer {
+        let status = if self.ranges.is_empty() || self.flv { 200 } else { 206 };
+        let flv_head = self.flv && flv.is_some_and(FlvPart::has_head);
+        Answer { status, file: self.file, ranges: self.ranges.clone(), flv_head }
+    }
+}
+
+fn content(part: &Part, flv: Option<FlvPart>, len: u64) -> Step {
+    let want = part.length();
+    if len != want {
+        return Step::Bad(Fault::Length { got: len, want });
+    }
+    Step::Answer { consumed: Header::SIZE, body: len, answer: part.answer(flv) }
 }
 
 fn framed(cmd: u8, status: u8, body: &[u8]) -> Vec<u8> {

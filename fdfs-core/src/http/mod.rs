@@ -2,6 +2,7 @@
 //!
 //! Source: nginx-module 4, 12, 13 and 15; protocol 3.6, 4.7, 4.8 and 5. The module itself only moves bytes.
 
+mod args;
 mod conditions;
 mod fetch;
 mod peers;
@@ -10,12 +11,13 @@ mod poll;
 mod range;
 mod token;
 
+pub use args::{FLV_HEAD, FlvPart, argument, disposition, percent_encode};
 pub use conditions::{Conditions, IfModifiedSince, Verdict};
 pub use fetch::{Answer, Fault, Fetch, Job, Step};
 pub use peers::{Health, Member, Peers, Standing, candidates};
 pub use plan::{LocalGroup, Plan, Refusal, Site, Validators, Wanted, plan};
 pub use poll::{Poll, PollFault, PollStep};
-pub use range::ByteRange;
+pub use range::{Multipart, Ranges};
 pub use token::{BadToken, TokenRules, token_of};
 
 /// Feeds any bytes to every parser of this module that reads from outside: none may panic, and what they
@@ -32,8 +34,15 @@ pub fn check_any_bytes(bytes: &[u8]) {
         let inside = path.starts_with(b"/s0/data/") || path.starts_with(b"/s1/data/");
         assert!(inside && !path.windows(3).any(|part| part == b"/.."), "a path left its store");
     }
-    if let Some((first, last)) = ByteRange::parse(bytes).and_then(|range| range.resolve(1000)) {
-        assert!(first <= last && last < 1000, "a range left its file");
+    if let Ranges::Parts(parts) = Ranges::parse(bytes, 1000, 20) {
+        let inside = parts.iter().all(|(first, last)| first <= last && *last < 1000);
+        assert!(inside && (1..=20).contains(&parts.len()), "a range left its file");
+    }
+    if let Some(name) = disposition(&[b"filename=", bytes].concat()) {
+        assert!(!name.iter().any(u8::is_ascii_control), "a file name ends a header line");
+    }
+    if let Some((first, last)) = FlvPart::of(bytes).and_then(|part| part.resolve(1000)) {
+        assert!(first <= last && last < 1000, "a part left its file");
     }
     let _ = Conditions { if_none_match: Some(bytes.to_vec()), ..Conditions::default() }
         .judge(&Validators { mtime: 1, size: 2 });

@@ -110,9 +110,14 @@ fn ids_tell_size_and_time_of_normal_files_only() {
 }
 
 fn job(name: &str, edit: impl Fn(&mut Job)) -> Fetch {
-    let mut job = Job { file: wanted(name), head: false, range: None, conditions: Conditions::default() };
+    let (file, conditions) = (wanted(name), Conditions::default());
+    let mut job = Job { file, head: false, range: None, ranges_max: usize::MAX, flv: None, conditions };
     edit(&mut job);
     Fetch::new(job)
+}
+
+fn ranged(header: &str) -> impl Fn(&mut Job) {
+    move |job: &mut Job| job.range = Some(header.as_bytes().to_vec())
 }
 
 fn reply(len: i64, status: u8) -> Vec<u8> {
@@ -132,13 +137,13 @@ fn a_normal_file_takes_one_round_trip() {
     assert_eq!((request[8], request.len()), (cmd::DOWNLOAD_FILE, 10 + 32 + 44));
     assert_eq!(fetch.feed(&reply(11, 0)[..9]), Step::More);
     let file = fetch.job().file.known.unwrap();
-    let answer = Answer { status: 200, file, range: None };
+    let answer = Answer { status: 200, file, ranges: Vec::new(), flv_head: false };
     assert_eq!(fetch.feed(&reply(11, 0)), Step::Answer { consumed: 10, body: 11, answer });
 }
 
 #[test]
 fn a_range_is_asked_as_a_range() {
-    let mut fetch = job(NORMAL, |job| job.range = ByteRange::parse(b"bytes=2-5"));
+    let mut fetch = job(NORMAL, ranged("bytes=2-5"));
     assert_eq!(fetch.request()[10..26], [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4]);
     let Step::Answer { body, answer, .. } = fetch.feed(&reply(4, 0)) else { panic!() };
     assert_eq!((body, answer.status, answer.length()), (4, 206, Some(4)));
@@ -157,13 +162,48 @@ fn head_and_empty_files_and_bad_ranges_ask_for_the_info() {
         (answer.status, answer.length(), answer.content_range())
     };
     assert_eq!(status(|job| job.head = true), (200, Some(11), None));
-    let range = |job: &mut Job| job.range = ByteRange::parse(b"bytes=11-");
-    assert_eq!(status(range), (416, None, Some("bytes */11".into())));
+    let range = |job: &mut Job| job.range = Some(b"bytes=11-".to_vec());
+    assert_eq!(status(range), (416, None, None));
+}
+
+#[test]
+fn several_ranges_are_asked_one_after_the_other() {
+    let mut fetch = job(NORMAL, ranged("bytes=7-,0-1,4-4"));
+    assert_eq!(fetch.request()[10..26], [0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 4]);
+    let Step::Answer { body: 4, answer, .. } = fetch.feed(&reply(4, 0)) else { panic!() };
+    assert_eq!((answer.status, answer.ranges.len(), answer.length()), (206, 3, None));
+    let head = |len: i64, status| *reply(len, status).first_chunk::<10>().unwrap();
+    let next = fetch.next_part().unwrap();
+    assert_eq!(next[10..26], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    assert_eq!(fetch.part_head(&head(2, 0)), Ok(2));
+    assert_eq!(fetch.part_head(&head(3, 0)), Err(Fault::Length { got: 3, want: 2 }));
+    assert_eq!(fetch.part_head(&head(0, 2)), Err(Fault::Refused(2)));
+    assert_eq!(fetch.part_head(&head(-1, 0)), Err(Fault::Negative));
+    assert!(fetch.next_part().is_some() && fetch.part_head(&head(1, 0)) == Ok(1));
+    assert_eq!(fetch.next_part(), None);
+    fetch.restart();
+    assert!(matches!(fetch.feed(&reply(4, 0)), Step::Answer { body: 4, .. }), "from the first part again");
+}
+
+#[test]
+fn a_player_gets_the_rest_behind_a_new_head() {
+    let player = |args: &'static str| move |job: &mut Job| job.flv = FlvPart::of(args.as_bytes());
+    let mut fetch = job(NORMAL, player("start=4"));
+    let Step::Answer { body: 7, answer, .. } = fetch.feed(&reply(7, 0)) else { panic!() };
+    assert_eq!((answer.status, answer.flv_head, answer.length()), (200, true, Some(20)));
+    let mut fetch = job(NORMAL, player("start=11"));
+    let Step::Answer { body: 0, answer, .. } = fetch.feed(&info_reply(11, 5)) else { panic!() };
+    assert_eq!(answer.status, 400);
+    let mut fetch = job(NORMAL, |job| {
+        player("start=4")(job);
+        ranged("bytes=0-1")(job);
+    });
+    assert!(matches!(fetch.feed(&reply(2, 0)), Step::Answer { body: 2, .. }), "a range goes first");
 }
 
 #[test]
 fn a_file_of_unknown_size_takes_two_round_trips() {
-    let mut fetch = job(APPENDER, |job| job.range = ByteRange::parse(b"bytes=-3"));
+    let mut fetch = job(APPENDER, ranged("bytes=-3"));
     let mut got = info_reply(10, 77);
     let Step::Ask { consumed: 50, request } = fetch.feed(&got) else { panic!() };
     assert_eq!(request[10..26], [0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 3]);

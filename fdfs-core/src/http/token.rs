@@ -2,6 +2,8 @@
 
 use md5::{Digest, Md5};
 
+use super::args::argument;
+
 /// Characters of a token: an MD5 in lower-case hex.
 const LEN: usize = 32;
 
@@ -39,15 +41,16 @@ impl TokenRules {
     /// Checks the arguments of a request for `name`, which is `Mpp/HH/HH/...` without the group. `now` in Unix seconds. A
     /// `ts` of 0 never expires.
     pub fn check(&self, name: &[u8], args: &[u8], now: i64) -> Result<(), BadToken> {
-        let (Some(token), Some(ts)) = (argument(args, b"token"), argument(args, b"ts")) else {
+        let given = |name| argument(args, name).filter(|value| !value.is_empty());
+        let (Some(token), Some(ts)) = (given(b"token"), given(b"ts")) else {
             return Err(BadToken::Missing);
         };
-        let time: i64 = std::str::from_utf8(ts).ok().and_then(|ts| ts.parse().ok()).ok_or(BadToken::Time)?;
+        let time: i64 = std::str::from_utf8(&ts).ok().and_then(|ts| ts.parse().ok()).ok_or(BadToken::Time)?;
         let age = now.saturating_sub(time);
         if time > 0 && u64::try_from(age).is_ok_and(|age| age > self.ttl_s) {
             return Err(BadToken::Expired);
         }
-        match equal(token, &token_of(name, &self.secret, time)) {
+        match equal(&token, &token_of(name, &self.secret, time)) {
             true => Ok(()),
             false => Err(BadToken::Mismatch),
         }
@@ -71,13 +74,6 @@ pub fn token_of(name: &[u8], secret: &str, time: i64) -> [u8; LEN] {
         pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
     text
-}
-
-/// The first argument of this name.
-fn argument<'a>(args: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    args.split(|byte| *byte == b'&')
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
-        .filter(|value| !value.is_empty())
 }
 
 /// Takes as long for the first difference as for the last.

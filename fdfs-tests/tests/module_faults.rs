@@ -5,23 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A failing helper fails the test.
 
-mod member;
-mod server;
-
 use std::time::{Duration, Instant};
 
-use fdfs_core::fileid::{Blob, FileName, Kind, Source, StorePath, crc32};
-use fdfs_core::ident::Extension;
-use member::{Lie, Member};
-use server::Nginx;
-
-/// A file id whose source is `ip`; `random` makes names of equal content differ.
-fn id(content: &[u8], kind: Kind, ip: &str, random: u32) -> String {
-    let source = Source::Ip(ip.parse().unwrap());
-    let blob = Blob::new(source, 0x6500_0000, kind, content.len() as u64, crc32(content), random);
-    let path = StorePath::new(0, 1).unwrap();
-    FileName::generate(path, (0, 0), &blob, Extension::new(b"txt").unwrap(), 1234).logic()
-}
+use fdfs_core::fileid::Kind;
+use fdfs_tests::module::id;
+use fdfs_tests::module::member::{Lie, Member};
+use fdfs_tests::module::server::Nginx;
 
 fn content(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
@@ -77,8 +66,6 @@ fn files_elsewhere_come_from_a_member() {
     assert_eq!((part.status, part.body == data[299_995..]), (206, true));
     assert_eq!(part.header("content-range"), Some("bytes 299995-299999/300000"));
     assert_eq!(nginx.get(&url, &["Range: bytes=300000-"]).status, 416);
-    let several = nginx.get(&url, &["Range: bytes=0-1,5-6"]);
-    assert_eq!((several.status, several.body == data), (200, true));
     let head = nginx.ask("HEAD", &url, &[]);
     assert_eq!((head.status, head.header("content-length")), (200, Some("300000")));
     let before = first.requests();
@@ -142,6 +129,31 @@ fn lies_never_become_an_answer() {
         first.tell(None);
         second.tell(None);
         assert_eq!(nginx.get(&url, &[]).body, data, "{lie:?}: the truth again");
+    }
+}
+
+#[test]
+fn a_lie_between_two_ranges_cuts_the_answer() {
+    let member = Member::start("127.0.3.35");
+    let nginx = Nginx::start("between", &[&member]);
+    let data = content(1000);
+    let name = id(&data, Kind::Normal, "127.0.3.35", 1);
+    member.store(&name, &data);
+    let ask = || nginx.get(&format!("/group1/{name}"), &["Range: bytes=0-9,100-299,500-501"]);
+    let truth = ask();
+    assert_eq!((truth.status, truth.cut), (206, false));
+    for lie in Lie::ALL {
+        for count in [1, 2] {
+            member.tell_after(count, lie);
+            let answer = ask();
+            // What is too much behind the last range is thrown away.
+            let whole = lie == Lie::TooMuch && count == 2;
+            assert_eq!((answer.status, answer.cut), (206, !whole), "{lie:?} after {count}");
+            // What came is right: the boundary differs, the bytes before it do not.
+            assert!(!whole || answer.body.len() == truth.body.len(), "{lie:?}");
+        }
+        member.tell(None);
+        assert_eq!(ask().body.len(), truth.body.len(), "{lie:?}: the truth again");
     }
 }
 

@@ -52,10 +52,15 @@ pub struct Member {
     state: Arc<State>,
 }
 
+/// Content and time of last change, s.
+type File = (Vec<u8>, i64);
+
 #[derive(Default)]
 struct State {
-    files: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
+    files: Mutex<HashMap<Vec<u8>, File>>,
     lie: Mutex<Option<Lie>>,
+    /// Requests that are answered truly before that.
+    true_until: AtomicUsize,
     connections: AtomicUsize,
     requests: AtomicUsize,
 }
@@ -77,11 +82,23 @@ impl Member {
     }
 
     pub fn store(&self, name: &str, content: &[u8]) {
-        self.state.files.lock().unwrap().insert(name.as_bytes().to_vec(), content.to_vec());
+        self.store_at(name, content, 7);
+    }
+
+    /// The same with a time of last change, s.
+    pub fn store_at(&self, name: &str, content: &[u8], mtime: i64) {
+        let file = (content.to_vec(), mtime);
+        self.state.files.lock().unwrap().insert(name.as_bytes().to_vec(), file);
     }
 
     pub fn tell(&self, lie: Option<Lie>) {
         *self.state.lie.lock().unwrap() = lie;
+    }
+
+    /// Lies after `count` more true answers.
+    pub fn tell_after(&self, count: usize, lie: Lie) {
+        self.state.true_until.store(self.requests() + count, Ordering::SeqCst);
+        self.tell(Some(lie));
     }
 
     pub fn connections(&self) -> usize {
@@ -101,8 +118,9 @@ impl State {
         let head = Header::decode(&head);
         let mut body = vec![0; usize::try_from(head.len).ok()?];
         stream.read_exact(&mut body).ok()?;
-        self.requests.fetch_add(1, Ordering::SeqCst);
-        let lie = *self.lie.lock().unwrap();
+        let before = self.requests.fetch_add(1, Ordering::SeqCst);
+        let honest = before < self.true_until.load(Ordering::SeqCst);
+        let lie = self.lie.lock().unwrap().filter(|_| !honest);
         let raw = |len: i64, cmd: u8, status: u8| Header { len, cmd, status }.encode();
         match lie {
             Some(Lie::Command) => return stream.write_all(&raw(0, cmd::DOWNLOAD_FILE, 0)).ok(),
@@ -135,10 +153,10 @@ impl State {
         let mut out = Vec::new();
         if command == cmd::QUERY_FILE_INFO {
             match files.get(GroupAndName::parse(body).ok()?.name) {
-                Some(file) => {
+                Some((file, mtime)) => {
                     out.extend(Header::success(40).encode());
-                    let info =
-                        FileInfo { size: file.len() as u64, mtime: 7, crc32: 0, source_ip: Text::EMPTY };
+                    let (size, mtime) = (file.len() as u64, *mtime);
+                    let info = FileInfo { size, mtime, crc32: 0, source_ip: Text::EMPTY };
                     info.put(&mut out, AddrWidth::V4);
                 }
                 None => out.extend(Header::answer(Status::NOENT).encode()),
@@ -146,7 +164,7 @@ impl State {
             return stream.write_all(&out).ok();
         }
         let ask = Download::parse(body).ok()?;
-        let Some(file) = files.get(ask.file.name) else {
+        let Some((file, _)) = files.get(ask.file.name) else {
             return stream.write_all(&Header::answer(Status::NOENT).encode()).ok();
         };
         let from = ask.offset as usize;
