@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fdfs_core::ident::GroupName;
 use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::Status;
-use fdfs_net::daemon::{Loaded, Refusal, Running};
+use fdfs_net::daemon::{Loaded, Refusal, RunBy, Running};
 use fdfs_net::log::LogConf;
 use fdfs_net::{AllowHosts, CancellationToken, Live, Server, ServerConf, raise_open_files};
 
@@ -64,8 +64,9 @@ pub fn load(path: &Path) -> Result<Loaded<Start>, Refusal> {
         settings: settings.error_log.clone(),
     };
     let warnings = warnings.iter().map(ToString::to_string).collect();
+    let run_by = RunBy { user: settings.run_by_user.clone(), group: settings.run_by_group.clone() };
     let settings = Start { conf: path.to_owned(), settings };
-    Ok(Loaded { settings, base_path, log, warnings })
+    Ok(Loaded { settings, base_path, log, warnings, run_by })
 }
 
 /// Serves until the process is told to stop.
@@ -77,6 +78,10 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
         tracing::warn!("{text}");
     }
     let (listen, bound, live) = bind(&settings)?;
+    // A store path that is not there is refused by name below.
+    let stores = settings.store_paths.iter().map(|store| PathBuf::from(&store.path));
+    let folders: Vec<PathBuf> = stores.filter(|path| path.is_dir()).map(|path| path.join("data")).collect();
+    running.drop_privileges(&folders)?;
     let threads = Threads { read: settings.readers(), write: settings.writers() };
     let paths = StorePaths::with_threads(&settings.store_paths, settings.subdir_count_per_path, threads)
         .map_err(|error| Refusal::new(Status::from_io(&error).0, format!("cannot use a {error}")))?;
@@ -154,9 +159,7 @@ fn tell_move(
 
 /// What is configured and has no effect in this version.
 fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
-    let user = !settings.run_by_user.is_empty() || !settings.run_by_group.is_empty();
     [
-        (user, "run_by_user and run_by_group are not applied: start the daemon as that user"),
         (
             settings.check_file_duplicate && !settings.dht_groups.is_empty(),
             "FastDHT servers are not asked: equal content is found in an index of this storage's own",

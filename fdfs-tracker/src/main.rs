@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use fdfs_core::settings::TrackerSettings;
-use fdfs_net::daemon::{self, Loaded, Program, Refusal, Running};
+use fdfs_net::daemon::{self, Loaded, Program, Refusal, RunBy, Running};
 use fdfs_net::log::LogConf;
 use fdfs_tracker::{PROTOCOL_VERSION, Start, StartError};
 
@@ -28,13 +28,15 @@ fn load(path: &Path) -> Result<Loaded<(Start, PathBuf)>, Refusal> {
         format: conf.log_format,
         settings: conf.error_log.clone(),
     };
+    let run_by = RunBy { user: conf.run_by_user.clone(), group: conf.run_by_group.clone() };
     let settings = Start::new(conf).map_err(refusal)?;
     let warnings = warnings.iter().map(ToString::to_string).chain(settings.warnings.clone()).collect();
-    Ok(Loaded { settings: (settings, path.to_owned()), base_path, log, warnings })
+    Ok(Loaded { settings: (settings, path.to_owned()), base_path, log, warnings, run_by })
 }
 
 fn serve((start, conf): (Start, PathBuf), running: &mut Running) -> Result<(), Refusal> {
     let ready = start.bind().map_err(refusal)?;
+    running.drop_privileges(&[])?;
     running.on_dump(ready.dump());
     running.on_rotate(ready.reload(conf));
     running.ready();

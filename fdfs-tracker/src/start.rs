@@ -77,9 +77,6 @@ impl Start {
     pub fn bind(self) -> Result<Ready, StartError> {
         let (bound, listen) = addresses(&self.conf)?;
         raise_open_files(u64::from(self.conf.max_connections) + OWN_FILES);
-        if !self.conf.run_by_user.is_empty() || !self.conf.run_by_group.is_empty() {
-            tracing::warn!("run_by_user and run_by_group are not applied: start the daemon as that user");
-        }
         let rules = Rules::new(&self.conf, self.ids);
         let base = Path::new(&self.conf.base_path);
         let dir = DataDir::open(base).map_err(StartError::io(format!("{}/data", base.display())))?;

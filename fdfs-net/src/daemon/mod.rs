@@ -4,8 +4,10 @@ mod args;
 mod detach;
 mod notify;
 mod pid;
+mod run_by;
 mod signals;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,7 @@ use crate::log::{self, LogConf, LogFile};
 use args::{Action, Args, Parsed};
 use detach::Outcome;
 use pid::PidFile;
+pub use run_by::RunBy;
 use signals::Signal;
 
 /// Who a daemon is.
@@ -69,6 +72,8 @@ pub struct Loaded<S> {
     pub log: LogConf,
     /// Lines to write into the log once it is open.
     pub warnings: Vec<String>,
+    /// Whom the process becomes when the sockets are open.
+    pub run_by: RunBy,
 }
 
 /// A daemon's hold on its process.
@@ -77,6 +82,9 @@ pub struct Running {
     pub stop: CancellationToken,
     hooks: Arc<Hooks>,
     outcome: Outcome,
+    conf: PathBuf,
+    base_path: PathBuf,
+    other: Option<run_by::Other>,
 }
 
 type Hook = Box<dyn Fn() + Send + Sync>;
@@ -93,6 +101,18 @@ impl Running {
     pub fn ready(&mut self) {
         self.outcome.ready();
         notify::send("READY=1");
+    }
+
+    /// Becomes the user and group of the configuration, if it names others. To be called when the sockets are open, before
+    /// anything is written below `folders`; those, and the folders of state and log, are given to the new owner.
+    pub fn drop_privileges(&mut self, folders: &[PathBuf]) -> Result<(), Refusal> {
+        let Some(other) = self.other.take() else { return Ok(()) };
+        let own = [self.base_path.join("data"), self.base_path.join("logs")];
+        other.become_it(&[&own, folders].concat())?;
+        if let Err(error) = File::open(&self.conf) {
+            tracing::warn!(%error, conf = %self.conf.display(), "the config file cannot be read any more: SIGHUP will change nothing");
+        }
+        Ok(())
     }
 
     /// What SIGUSR1 and SIGUSR2 do: write the state into the log.
@@ -172,16 +192,18 @@ fn act<S>(
     if let Some(pid) = file.running() {
         return Err(Refusal::new(17, format!("process {} already running, pid: {pid}", program.name)));
     }
-    start(program, args.foreground, loaded, &file, serve)
+    start(program, args.foreground, &conf, loaded, &file, serve)
 }
 
 fn start<S>(
     program: Program,
     foreground: bool,
+    conf: &Path,
     loaded: Loaded<S>,
     file: &PidFile,
     serve: impl FnOnce(S, &mut Running) -> Result<(), Refusal>,
 ) -> Result<u8, Refusal> {
+    let other = loaded.run_by.find()?;
     let mut outcome = Outcome::foreground();
     if !foreground {
         match detach::detach().map_err(|error| Refusal::io("cannot go to the background", &error))? {
@@ -189,7 +211,7 @@ fn start<S>(
             detach::Side::Child(child) => outcome = child,
         }
     }
-    match run(program, loaded, file, &mut outcome, serve) {
+    match run(program, (conf, other), loaded, file, &mut outcome, serve) {
         Ok(()) => Ok(0),
         // The command that started us prints it; if it has gone already, the log has it.
         Err(refusal) => {
@@ -202,6 +224,7 @@ fn start<S>(
 
 fn run<S>(
     program: Program,
+    (conf, other): (&Path, Option<run_by::Other>),
     loaded: Loaded<S>,
     file: &PidFile,
     outcome: &mut Outcome,
@@ -220,7 +243,14 @@ fn run<S>(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let mut running = Running { stop, hooks, outcome: std::mem::replace(outcome, Outcome::foreground()) };
+    let mut running = Running {
+        stop,
+        hooks,
+        outcome: std::mem::replace(outcome, Outcome::foreground()),
+        conf: conf.to_owned(),
+        base_path: loaded.base_path,
+        other,
+    };
     let result = serve(loaded.settings, &mut running);
     *outcome = running.outcome;
     notify::send("STOPPING=1");
