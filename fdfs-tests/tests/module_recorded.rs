@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fdfs_core::fileid::{FileName, crc32};
 
 use fdfs_tests::module::member::Member;
 use fdfs_tests::module::server::{Answer, Nginx, Setup, parse, raw};
@@ -24,10 +27,19 @@ struct Recorded {
     body_len: usize,
 }
 
-fn recordings() -> Option<Vec<Recorded>> {
+/// Where the recordings are; says so when they are not.
+fn vectors() -> Option<PathBuf> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
     let dir = std::env::var_os("FDFS_VECTORS").map_or_else(beside, PathBuf::from);
-    let text = std::fs::read_to_string(dir.join("http/http.jsonl")).ok()?;
+    let there = dir.join("http/http.jsonl").exists();
+    if !there {
+        eprintln!("no recordings: skipped");
+    }
+    there.then_some(dir)
+}
+
+fn recordings() -> Option<Vec<Recorded>> {
+    let text = std::fs::read_to_string(vectors()?.join("http/http.jsonl")).unwrap();
     Some(text.lines().map(recorded).collect())
 }
 
@@ -174,12 +186,58 @@ fn parts(answer: &Answer) -> Vec<(String, String)> {
     parts
 }
 
+/// Ids of the recorded cluster with containers: the id, size and crc of the content.
+fn slots(dir: &Path) -> Vec<(String, u64, u64)> {
+    let text = std::fs::read_to_string(dir.join("ids-trunk/ids.jsonl")).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.filter_map(|row| {
+        let number = |key: &str| row[key].as_u64();
+        Some((row["id"].as_str()?.to_owned(), number("data_len")?, number("data_crc32")?))
+    })
+    .collect()
+}
+
+#[test]
+fn slots_of_recorded_containers_are_served_from_the_disk() {
+    let Some(dir) = vectors() else { return };
+    let nginx = Nginx::with(
+        "slots",
+        &Setup { settings: "store_path0 = ROOT/tree/data/fastdfs/storage\n", ..Setup::default() },
+    );
+    let tree = nginx.dir().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    let archive = dir.join("ids-trunk/tree-s11.tar.gz");
+    assert!(Command::new("tar").arg("xzf").arg(archive).arg("-C").arg(&tree).status().unwrap().success());
+    let (mut from_slots, mut gone) = (0, Vec::new());
+    for (id, len, crc) in slots(&dir) {
+        let url = format!("/{id}");
+        let answer = nginx.get(&url, &[]);
+        let name = FileName::parse(id.strip_prefix("group1/").unwrap().as_bytes(), 1).unwrap();
+        let in_slot = name.trunk_slot().is_some() && !name.is_slave();
+        if answer.status == 404 {
+            gone.push(id);
+            continue;
+        }
+        assert_eq!((answer.status, answer.body.len() as u64), (200, len), "{id}");
+        assert_eq!(u64::from(crc32(&answer.body)), crc, "{id}");
+        let tag = format!("\"{:x}-{len:x}\"", name.blob().unwrap().timestamp);
+        assert!(!name.describes_content() || answer.header("etag") == Some(&tag), "{id}");
+        if in_slot && len > 20 {
+            from_slots += 1;
+            let range = nginx.get(&url, &["Range: bytes=3-9,15-"]);
+            assert_eq!(range.status, 206, "{id}");
+            let part = nginx.get(&url, &["Range: bytes=5-14"]);
+            assert_eq!((part.status, &part.body[..]), (206, &answer.body[5..15]), "{id}");
+            let other = id.replace("AAAA", "AAAB");
+            assert!(other == id || nginx.get(&format!("/{other}"), &[]).status == 404, "another slot");
+        }
+    }
+    assert!(from_slots > 20 && gone.len() < 5, "{from_slots} {gone:?}");
+}
+
 #[test]
 fn every_recorded_request_is_answered_as_well_or_better() {
-    let Some(all) = recordings() else {
-        eprintln!("no recordings: skipped");
-        return;
-    };
+    let Some(all) = recordings() else { return };
     let files = files(&all);
     let member = Member::start("127.0.3.51");
     let plain = fdfs_tests::module::server::free_port();

@@ -2,7 +2,10 @@
 //! bytes as a static file: head and body, request by request.
 #![allow(clippy::unwrap_used)]
 
-use fdfs_core::fileid::Kind;
+use std::time::{Duration, Instant};
+
+use fdfs_core::fileid::{Blob, FileName, Kind, Source, StorePath, TrunkSlot, crc32};
+use fdfs_core::ident::Extension;
 use fdfs_tests::content;
 use fdfs_tests::module::member::Member;
 use fdfs_tests::module::server::{Nginx, Setup, free_port, raw, write_at};
@@ -251,4 +254,112 @@ fn names_of_attachments_and_parts_for_players() {
         }
     }
     assert!(!there.log().contains("[alert]"), "{}", there.log());
+}
+
+#[test]
+fn redirects_lead_to_members_and_never_in_circles() {
+    let (source, other) = (Member::start("127.0.3.64"), Member::start("127.0.3.65"));
+    let settings = "response_mode = redirect\n";
+    let base = Setup { settings, members: &[&other, &source], ..Setup::default() };
+    let nginx = Nginx::with("redirect", &base);
+    let secure = Nginx::with("redirect-port", &Setup { location: "fastdfs_redirect https 8443;", ..base });
+    let usual = Nginx::with("redirect-443", &Setup { location: "fastdfs_redirect https 443;", ..base });
+    let myself = Member::start("127.0.0.1");
+    let alone = Nginx::with("redirect-alone", &Setup { members: &[&myself], ..base });
+    let data = content(1000, 8);
+    let name = id(&data, Kind::Normal, "127.0.3.64", 1);
+    let url = format!("/group1/{name}");
+    let to = |nginx: &Nginx, url: &str| {
+        let answer = nginx.get(url, &["Range: bytes=0-9"]);
+        assert_eq!((answer.status, answer.cut), (302, false), "{url}");
+        answer.header("location").unwrap().to_owned()
+    };
+    assert_eq!(to(&nginx, &url), format!("http://127.0.3.64:{}{url}?redirect=1", nginx.port));
+    assert_eq!(
+        to(&secure, &format!("{url}?token=a&b")),
+        format!("https://127.0.3.64:8443{url}?token=a&b&redirect=1")
+    );
+    assert_eq!(
+        to(&usual, &format!("{url}?filename=%0d%0aX:y")),
+        format!("https://127.0.3.64{url}?filename=%0d%0aX:y&redirect=1")
+    );
+    // A made-up source leads to a member all the same.
+    let stranger = id(&data, Kind::Normal, "127.0.3.99", 2);
+    assert!(to(&nginx, &format!("/group1/{stranger}")).starts_with("http://127.0.3.65:"));
+    assert_eq!(nginx.get(&url, &["If-None-Match: \"65000000-3e8\""]).status, 304);
+    assert_eq!((source.connections(), other.connections()), (0, 0));
+
+    // Who was sent here gets the file, from whoever has it.
+    other.store(&name, &data);
+    let again = nginx.get(&format!("{url}?redirect=1"), &[]);
+    assert!(again.status == 200 && again.body == data);
+    myself.store(&name, &data);
+    let answer = alone.get(&url, &[]);
+    assert!(answer.status == 200 && answer.body == data, "nobody else is there to be sent to");
+    nginx.store(&name, &data);
+    assert_eq!(nginx.get(&url, &[]).body, data, "what is here is served here");
+}
+
+#[test]
+fn links_and_freed_slots_of_a_container() {
+    let member = Member::start("127.0.3.66");
+    let setup = Setup {
+        members: &[&member],
+        location: "directio 512; open_file_cache max=10; open_file_cache_valid 1s;",
+        ..Setup::default()
+    };
+    let nginx = Nginx::with("links", &setup);
+    let data = content(5000, 9);
+    let blob = |len: usize, crc| {
+        Blob::new(Source::Ip("127.0.3.66".parse().unwrap()), TIME, Kind::Trunk, len as u64, crc, 7)
+    };
+    let (path, ext) = (StorePath::new(0, 1).unwrap(), Extension::new(b"txt").unwrap());
+    let mut container = vec![0; 65536];
+    let mut place = |offset: u32, kind: u8, content: &[u8]| {
+        let (blob, slot) = (blob(content.len(), crc32(content)), TrunkSlot { file: 1, offset, size: 8192 });
+        let name = FileName::generate_trunk(path, (0, 0), &blob, &slot, ext, 123);
+        let mut slot = vec![kind];
+        for number in [8192, content.len() as u32, blob.crc32, TIME] {
+            slot.extend(number.to_be_bytes());
+        }
+        slot.extend(&name.true_name()[49..]);
+        slot.extend(content);
+        container[offset as usize..][..slot.len()].copy_from_slice(&slot);
+        name.logic()
+    };
+    let file = place(100, b'F', &data);
+    let target = id(&data, Kind::Normal, "127.0.3.66", 3);
+    let to_file = place(8300, b'L', target.as_bytes());
+    let to_slot = place(16500, b'L', file.as_bytes());
+    let to_link = place(24700, b'L', to_slot.as_bytes());
+    let freed = place(32900, 0, &data);
+    let unknown = place(41100, b'X', &data);
+    let short = place(57344, b'F', b"short");
+    nginx.store("M00/00/00/000001", &container);
+    let get = |name: &str| nginx.get(&format!("/group1/{name}"), &[]);
+    for name in [&file, &to_slot] {
+        assert!(get(name).status == 200 && get(name).body == data, "{name}");
+    }
+    assert_eq!(get(&short).body, b"short");
+    assert_eq!(get(&to_file).status, 404, "its target is nowhere");
+    member.store(&target, &data);
+    assert!(get(&to_file).body == data, "the target comes from a member");
+    nginx.store(&target, &data);
+    let before = member.requests();
+    assert!(get(&to_file).body == data && member.requests() == before, "the target is here");
+    for name in [&to_link, &freed, &unknown] {
+        assert_eq!(get(name).status, 404, "{name}");
+    }
+    member.store(&freed, &data);
+    assert!(get(&freed).body == data, "a slot that is not filled here yet");
+    // A container that ends in the middle of a slot.
+    nginx.store("M00/00/00/000001", &container[..1000]);
+    member.store(&file, &data);
+    let cached = Instant::now() + Duration::from_secs(5);
+    let before = member.requests();
+    while member.requests() == before {
+        assert!(get(&file).status == 200 && Instant::now() < cached);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(get(&file).body == data);
 }

@@ -11,6 +11,7 @@ use ngx::ffi::*;
 
 use crate::guard::guard;
 use crate::nginx::{self, CONF_ERROR, CONF_OK, OK};
+use crate::redirect::Target;
 use crate::settings::{self, SiteConf};
 use crate::{balancer, handler};
 
@@ -51,6 +52,7 @@ pub struct LocationConf {
     path: ngx_str_t,
     enabled: bool,
     peers: *mut Vec<StaticPeer>,
+    redirect: *mut Target,
     site: *const SiteConf,
 }
 
@@ -59,6 +61,12 @@ impl LocationConf {
     pub fn peers(&self) -> &[StaticPeer] {
         // SAFETY: null, or kept by the cycle's pool, which outlives every location.
         unsafe { self.peers.as_ref() }.map_or(&[], Vec::as_slice)
+    }
+
+    /// Where redirects lead.
+    pub fn redirect(&self) -> Target {
+        // SAFETY: as above.
+        unsafe { self.redirect.as_ref() }.copied().unwrap_or_default()
     }
 
     /// What `mod_fastdfs.conf` says; `None` in locations without the module.
@@ -156,6 +164,30 @@ pub unsafe extern "C" fn set_peer(
     })
 }
 
+/// `fastdfs_redirect SCHEME [PORT];`
+pub unsafe extern "C" fn set_redirect(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes our `LocationConf` and two or three arguments, which live as long as the cycle.
+        unsafe {
+            let conf = &mut *conf.cast::<LocationConf>();
+            if !conf.redirect.is_null() {
+                return c"is duplicate".as_ptr().cast_mut();
+            }
+            let Some(scheme) = argument(cf, 1) else { return CONF_ERROR };
+            let port = argument(cf, 2);
+            match Target::parse(nginx::bytes(&scheme), port.as_ref().map(|port| nginx::bytes(port))) {
+                Ok(target) => conf.redirect = nginx::keep((*cf).pool, target),
+                Err(why) => complain(cf, NGX_LOG_EMERG, &format!("fastdfs_redirect: {why}")),
+            }
+            if conf.redirect.is_null() { CONF_ERROR } else { CONF_OK }
+        }
+    })
+}
+
 pub unsafe extern "C" fn merge_location(
     cf: *mut ngx_conf_t,
     parent: *mut c_void,
@@ -169,6 +201,9 @@ pub unsafe extern "C" fn merge_location(
         }
         if conf.peers.is_null() {
             conf.peers = parent.peers;
+        }
+        if conf.redirect.is_null() {
+            conf.redirect = parent.redirect;
         }
         if !conf.enabled {
             return CONF_OK;

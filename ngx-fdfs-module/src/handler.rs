@@ -3,7 +3,6 @@
 use fdfs_core::http::{BadToken, Plan, TokenRules, Wanted, plan};
 use ngx::ffi::*;
 
-use crate::extras;
 use crate::guard::guard;
 use crate::local::{self, Local};
 use crate::nginx::{self, DONE, OK, status};
@@ -42,7 +41,7 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
             }
             Plan::NotFound => return status(NGX_HTTP_NOT_FOUND),
             Plan::Remote { file } => (file, NGX_HTTP_NOT_FOUND),
-            Plan::Local { file, path } => match local::serve(r, &path, file.known, extras::flv(r, &file)) {
+            Plan::Local { mut file, place } => match local::serve(r, &place, &mut file) {
                 Local::Answered(rc) => return rc,
                 Local::Absent(code) => (file, code),
             },
@@ -85,7 +84,7 @@ unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Wanted) 
             if let Some(ext) = nginx::copy((*r).pool, ext.as_bytes()) {
                 (*r).exten = ext;
             }
-            if let Local::Answered(rc) = local::serve(r, path.as_bytes(), None, None) {
+            if let Local::Answered(rc) = local::serve_as_it_is(r, path.as_bytes()) {
                 return Some(rc);
             }
         }

@@ -4,7 +4,7 @@
 //! that nginx calls runs inside [`guard::guard`]: a panic costs one request, not the worker.
 //!
 //! - [`conf`]: directives, `mod_fastdfs.conf` per configuration cycle
-//! - [`handler`]: the content handler; [`local`] and [`remote`] answer, [`parked`] waits for the first peer list
+//! - [`handler`]: the content handler; [`local`] and [`remote`] answer, [`redirect`] sends the client elsewhere, [`parked`] waits for the first peer list
 //! - [`header`], [`pipe`]: head and content of an answer that comes from a storage; [`extras`]: what URL arguments change
 //! - [`balancer`], [`keepalive`]: which storage, over which connection
 //! - [`tracker`]: who is in the groups, asked in the background
@@ -21,6 +21,7 @@ mod local;
 mod nginx;
 mod parked;
 mod pipe;
+mod redirect;
 mod remote;
 mod settings;
 mod tracker;
@@ -30,9 +31,9 @@ use core::ffi::c_char;
 use core::ptr;
 
 use ngx::ffi::{
-    NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_http_module_t, ngx_module_t,
-    ngx_str_t, ngx_uint_t,
+    NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE12, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, ngx_command_t,
+    ngx_http_module_t, ngx_module_t, ngx_str_t, ngx_uint_t,
 };
 
 type Setter = unsafe extern "C" fn(
@@ -43,10 +44,11 @@ type Setter = unsafe extern "C" fn(
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-static mut COMMANDS: [ngx_command_t; 4] = [
+static mut COMMANDS: [ngx_command_t; 5] = [
     directive(ngx::ngx_string!("ngx_fastdfs_module"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, conf::set_module),
     directive(ngx::ngx_string!("fastdfs_conf"), ANYWHERE | NGX_CONF_TAKE1, conf::set_path),
     directive(ngx::ngx_string!("fastdfs_peer"), ANYWHERE | NGX_CONF_TAKE2, conf::set_peer),
+    directive(ngx::ngx_string!("fastdfs_redirect"), ANYWHERE | NGX_CONF_TAKE12, conf::set_redirect),
     ngx_command_t::empty(),
 ];
 

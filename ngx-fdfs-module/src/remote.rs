@@ -12,7 +12,7 @@ use crate::guard::guard;
 use crate::header::Refusal;
 use crate::nginx::{self, AGAIN, ERROR, OK, status};
 use crate::pipe::{self, Around};
-use crate::{extras, worker};
+use crate::{extras, redirect, worker};
 
 const INVALID_HEADER: ngx_int_t = NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
 
@@ -71,6 +71,11 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
                 (false, Some(_), None) => Start::Finished(status(here)),
                 (false, Some(_), Some(_)) => Start::Finished(unavailable(r, "no member of the group serves")),
             };
+        }
+        if conf.redirect
+            && let Some(rc) = redirect::answer(r, location.redirect(), order.iter().copied())
+        {
+            return Start::Finished(rc);
         }
         if ngx_http_set_content_type(r) != OK || ngx_http_upstream_create(r) != OK {
             return FAILED;

@@ -22,6 +22,8 @@ pub struct SiteConf {
     pub network_timeout: Duration,
     /// Requests need a token.
     pub tokens: Option<TokenRules>,
+    /// `response_mode = redirect`: the client is sent to the member that has the file.
+    pub redirect: bool,
     /// `flv_support`: extension of files of which players ask for parts.
     pub flv_extension: Option<String>,
 }
@@ -42,7 +44,6 @@ pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
         Err(error) => return (None, vec![fatal(error.to_string())]),
     };
     let mut notes: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    notes.extend(without_effect(&settings).into_iter().map(|text| format!("{path}: {text}")));
     let mut trackers = Vec::new();
     for tracker in &settings.tracker_server {
         for host in &tracker.hosts {
@@ -60,6 +61,7 @@ pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
         connect_timeout: Duration::from_secs(settings.connect_timeout.0),
         network_timeout: Duration::from_secs(settings.network_timeout.0),
         tokens: tokens(&settings),
+        redirect: settings.response_mode == ResponseMode::Redirect,
         flv_extension: settings.flv_support.then(|| settings.flv_extension.clone()),
     };
     let missing =
@@ -91,15 +93,4 @@ fn tokens(settings: &ModSettings) -> Option<TokenRules> {
         fail_file: settings.http.token_check_fail.clone().filter(|file| !file.is_empty()),
         bypass: header.map(|name| (name, settings.anti_steal_bypass_header_value.clone())),
     })
-}
-
-/// Settings of the existing module that change nothing here.
-fn without_effect(settings: &ModSettings) -> Vec<&'static str> {
-    let mut out = Vec::new();
-    if settings.response_mode == ResponseMode::Redirect {
-        out.push(
-            "response_mode = redirect has no effect: a file that is not here is fetched from its storage",
-        );
-    }
-    out
 }

@@ -1,5 +1,9 @@
 //! Arguments of a URL that change the answer: `filename` and, for FLV files, `start` and `end` (nginx-module 6.2, 6.6).
 
+use std::net::{IpAddr, SocketAddr};
+
+use super::plan::Site;
+
 /// The value of the first argument of this name, percent-decoded, `+` as a blank. A `%` without two hex digits stays.
 pub fn argument(args: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let value =
@@ -75,6 +79,29 @@ pub fn percent_encode(out: &mut Vec<u8>, bytes: &[u8], keep: &[u8]) {
     }
 }
 
+/// The same file at the web server of another member; an argument says that this request was redirected.
+pub fn redirect_url(https: bool, there: SocketAddr, path: &[u8], args: &[u8]) -> String {
+    let (scheme, usual) = if https { ("https", 443) } else { ("http", 80) };
+    let mut url = Vec::with_capacity(64 + path.len() + args.len());
+    let host = match there.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    url.extend_from_slice(format!("{scheme}://{host}").as_bytes());
+    if there.port() != usual {
+        url.extend_from_slice(format!(":{}", there.port()).as_bytes());
+    }
+    percent_encode(&mut url, path, b"/:@!$&'()*+,;=");
+    url.push(b'?');
+    if !args.is_empty() {
+        percent_encode(&mut url, args, b"/:@!$&'()*+,;=?%");
+        url.push(b'&');
+    }
+    url.extend_from_slice(Site::REDIRECTED);
+    url.extend_from_slice(b"=1");
+    String::from_utf8_lossy(&url).into_owned()
+}
+
 /// Where a player wants to begin in an FLV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlvPart {
@@ -139,6 +166,19 @@ mod tests {
         }
         let long = format!("filename={}", "%E4%BD%A0".repeat(200));
         assert!(shown(&long).ends_with(&"%E4%BD%A0".repeat(85)) && shown(&long).len() < 1000);
+    }
+
+    #[test]
+    fn redirects_keep_path_and_arguments() {
+        let url = |https, there: &str, path: &str, args: &str| {
+            redirect_url(https, there.parse().unwrap(), path.as_bytes(), args.as_bytes())
+        };
+        assert_eq!(url(false, "10.0.0.1:80", "/g/M00/x", ""), "http://10.0.0.1/g/M00/x?redirect=1");
+        assert_eq!(
+            url(true, "10.0.0.1:8443", "/g/a b\r\n\"\u{e4}", "token=1&filename=%20\r\nä"),
+            "https://10.0.0.1:8443/g/a%20b%0D%0A%22%C3%A4?token=1&filename=%20%0D%0A%C3%A4&redirect=1"
+        );
+        assert_eq!(url(true, "[fd00::1]:443", "/x", "a"), "https://[fd00::1]/x?a&redirect=1");
     }
 
     #[test]

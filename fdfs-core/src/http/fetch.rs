@@ -229,12 +229,12 @@ impl Fetch {
         }
         let Ok(info) = FileInfo::parse(body) else { return Step::Bad(Fault::Info(len)) };
         let file = match self.job.file.known {
-            Some(known) if known.size != info.size => {
+            Some(known) if known.size != info.size && !self.job.file.may_be_link => {
                 return Step::Bad(Fault::Size { got: info.size, want: known.size });
             }
-            Some(known) => known,
-            None if info.size > i64::MAX as u64 || info.mtime < 0 => return Step::Bad(Fault::Info(len)),
-            None => Validators { mtime: info.mtime, size: info.size },
+            Some(known) if known.size == info.size => known,
+            _ if info.size > i64::MAX as u64 || info.mtime < 0 => return Step::Bad(Fault::Info(len)),
+            _ => Validators { mtime: info.mtime, size: info.size },
         };
         let part = match outcome(&self.job, file) {
             Outcome::Part(part) => part,
@@ -277,7 +277,7 @@ impl Fetch {
 /// Content is asked for at once only where the id alone settles the answer.
 fn first_phase(job: &Job) -> Phase {
     match job.file.known {
-        Some(file) if file.size > 0 && !job.head => match outcome(job, file) {
+        Some(file) if file.size > 0 && !job.head && !job.file.may_be_link => match outcome(job, file) {
             Outcome::Part(part) => Phase::Download(part),
             // Whether the file exists is still to be seen.
             Outcome::Done(_) => Phase::Info,

@@ -9,15 +9,17 @@ mod peers;
 mod plan;
 mod poll;
 mod range;
+mod slot;
 mod token;
 
-pub use args::{FLV_HEAD, FlvPart, argument, disposition, percent_encode};
+pub use args::{FLV_HEAD, FlvPart, argument, disposition, percent_encode, redirect_url};
 pub use conditions::{Conditions, IfModifiedSince, Verdict};
 pub use fetch::{Answer, Fault, Fetch, Job, Step};
 pub use peers::{Health, Member, Peers, Standing, candidates};
-pub use plan::{LocalGroup, Plan, Refusal, Site, Validators, Wanted, plan};
+pub use plan::{LocalGroup, Place, Plan, Refusal, Site, Validators, Wanted, link_target, plan};
 pub use poll::{Poll, PollFault, PollStep};
 pub use range::{Multipart, Ranges};
+pub use slot::{Held, Slot};
 pub use token::{BadToken, TokenRules, token_of};
 
 /// Feeds any bytes to every parser of this module that reads from outside: none may panic, and what they
@@ -30,7 +32,8 @@ pub fn check_any_bytes(bytes: &[u8]) {
             .into_iter()
             .collect(),
     };
-    if let Plan::Local { path, .. } = plan(&site, bytes) {
+    if let Plan::Local { file, place: Place { path, .. } } = plan(&site, bytes) {
+        let _ = link_target(&site, &file, bytes);
         let inside = path.starts_with(b"/s0/data/") || path.starts_with(b"/s1/data/");
         assert!(inside && !path.windows(3).any(|part| part == b"/.."), "a path left its store");
     }

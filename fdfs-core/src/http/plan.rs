@@ -1,6 +1,7 @@
 //! From a URL to a file (nginx-module 4.2 and 4.3).
 
-use crate::fileid::{BadName, FileName, Kind, Source};
+use super::slot::Slot;
+use crate::fileid::{BadName, FileName, Source};
 use crate::ident::GroupName;
 
 /// A group whose files lie on this machine.
@@ -21,6 +22,11 @@ pub struct Site {
     pub groups: Vec<LocalGroup>,
 }
 
+impl Site {
+    /// Argument of a URL to which a member has redirected the client.
+    pub const REDIRECTED: &[u8] = b"redirect";
+}
+
 /// The file that a URL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
@@ -32,6 +38,8 @@ pub struct Wanted {
     pub source: Source,
     /// Size and time when the name carries them: neither slave nor appender.
     pub known: Option<Validators>,
+    /// A name of a slot that is short enough for a link: then size and time are those of the file it leads to.
+    pub may_be_link: bool,
 }
 
 /// What `ETag` and `Last-Modified` are made of.
@@ -73,14 +81,14 @@ pub enum Refusal {
 /// Decision about a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
-    /// The file belongs on this machine at `path`; when it is not there, ask the members of its group.
+    /// The file belongs on this machine; when it is not there, ask the members of its group.
     Local {
         /// The file.
         file: Wanted,
         /// Where it lies.
-        path: Vec<u8>,
+        place: Place,
     },
-    /// The file is of another group, or in a slot of a trunk file: ask the members of its group.
+    /// The file is of another group: ask the members of its group.
     Remote {
         /// The file.
         file: Wanted,
@@ -113,11 +121,46 @@ pub fn plan(site: &Site, uri: &[u8]) -> Plan {
     }
     let known = (name.is_normal() && has_generated_end(&name))
         .then(|| Validators { mtime: i64::from(blob.timestamp), size: blob.size() });
-    let file = Wanted { group, name, source: blob.source, known };
-    let in_slot = blob.kind() == Kind::Trunk && name.trunk_slot().is_some() && !name.is_slave();
-    match local.and_then(|local| local.paths.get(name.path().index())).filter(|_| !in_slot) {
-        Some(store) => Plan::Local { file, path: [store.as_bytes(), b"/data/", name.true_name()].concat() },
+    let may_be_link = Slot::of(&name).is_some_and(|slot| slot.size <= Slot::LINK_MAX);
+    let file = Wanted { group, name, source: blob.source, known, may_be_link };
+    match local.and_then(|local| local.paths.get(name.path().index())) {
+        Some(store) => Plan::Local { file, place: Place::of(store, &name) },
         None => Plan::Remote { file },
+    }
+}
+
+/// Where a file lies on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, or the container that holds it.
+    pub path: Vec<u8>,
+    /// Where in a container.
+    pub slot: Option<Slot>,
+}
+
+impl Place {
+    fn of(store: &str, name: &FileName) -> Self {
+        let slot = Slot::of(name);
+        let file = slot.map_or_else(|| name.true_name().to_vec(), |slot| slot.file(name).into_bytes());
+        Self { path: [store.as_bytes(), b"/data/", &file].concat(), slot }
+    }
+}
+
+/// The file that a link in a slot of `link` names: its logic name is the link's content. Links lead to files of the
+/// same group, and not to other links.
+pub fn link_target(site: &Site, link: &Wanted, content: &[u8]) -> Option<(Wanted, Place)> {
+    let end = content.iter().position(|byte| *byte == 0).unwrap_or(content.len());
+    let mut uri = Vec::new();
+    if site.url_has_group {
+        uri.extend([b"/", link.group.bytes()].concat());
+    }
+    uri.push(b'/');
+    uri.extend_from_slice(content.get(..end)?);
+    match plan(site, &uri) {
+        Plan::Local { file, place } if file.group == link.group && file.name != link.name => {
+            Some((file, place))
+        }
+        _ => None,
     }
 }
 

@@ -29,7 +29,10 @@ fn site(url_has_group: bool, groups: &[(&str, usize)]) -> Site {
 
 fn show(site: &Site, uri: &str) -> String {
     match plan(site, uri.as_bytes()) {
-        Plan::Local { path, .. } => String::from_utf8(path).unwrap(),
+        Plan::Local { place: Place { path, slot }, .. } => {
+            let at = slot.map_or_else(String::new, |slot| format!(" at {}", slot.offset));
+            String::from_utf8(path).unwrap() + &at
+        }
         Plan::Remote { file } => format!("remote {}", file.group),
         Plan::BadRequest(_) => "400".into(),
         Plan::NotFound => "404".into(),
@@ -53,12 +56,30 @@ fn urls_name_files() {
         (&named, format!("/group2/{NORMAL}"), "remote group2".into()),
         (&named, format!("/group2/M7f/{true_name}"), "remote group2".into()),
         (&named, format!("/gr-up/{NORMAL}"), "400".into()),
-        (&named, format!("/group1/{TRUNK}"), "remote group1".into()),
+        (&named, format!("/group1/{TRUNK}"), "/group1/s0/data/55/61/000001 at 512".into()),
+        (&named, format!("/group2/{TRUNK}"), "remote group2".into()),
         (&several, format!("/group1/M01/{true_name}"), "400".into()),
         (&several, format!("/group2/M01/{true_name}"), format!("/group2/s1/data/{true_name}")),
         (&several, format!("/group1/{APPENDER}"), format!("/group1/s0/data/{}", &APPENDER[4..])),
     ] {
         assert_eq!(show(site, &uri), want, "{uri}");
+    }
+}
+
+#[test]
+fn links_in_slots_lead_to_files_of_the_group() {
+    let (named, plain) = (site(true, &[("group1", 2), ("group2", 2)]), site(false, &[("group1", 2)]));
+    let link = Wanted { name: crate::fileid::FileName::parse(TRUNK.as_bytes(), 1).unwrap(), ..wanted(TRUNK) };
+    for site in [&named, &plain] {
+        let to = |name: &str| {
+            let target = link_target(site, &link, name.as_bytes());
+            target.map(|(_, place)| String::from_utf8(place.path).unwrap())
+        };
+        assert_eq!(to(NORMAL), Some(format!("/group1/s0/data/{}", &NORMAL[4..])));
+        assert_eq!(to(&format!("{NORMAL}\0\0")), Some(format!("/group1/s0/data/{}", &NORMAL[4..])));
+        for bad in [TRUNK, "", "../../../etc/passwd", "/group2/M00/00/00/x", &NORMAL.replace("M00", "M02")] {
+            assert_eq!(to(bad), None, "{bad}");
+        }
     }
 }
 
@@ -199,6 +220,19 @@ fn a_player_gets_the_rest_behind_a_new_head() {
         ranged("bytes=0-1")(job);
     });
     assert!(matches!(fetch.feed(&reply(2, 0)), Step::Answer { body: 2, .. }), "a range goes first");
+}
+
+#[test]
+fn a_short_slot_may_hold_a_link() {
+    let mut fetch = job(TRUNK, |_| {});
+    assert_eq!(fetch.request()[8], cmd::QUERY_FILE_INFO);
+    let Step::Ask { .. } = fetch.feed(&info_reply(5000, 9)) else { panic!() };
+    let Step::Answer { body: 5000, answer, .. } = fetch.feed(&reply(5000, 0)) else { panic!() };
+    assert_eq!(answer.file, Validators { mtime: 9, size: 5000 });
+    let mut fetch = job(TRUNK, |_| {});
+    let Step::Ask { .. } = fetch.feed(&info_reply(100, 9)) else { panic!() };
+    let Step::Answer { answer, .. } = fetch.feed(&reply(100, 0)) else { panic!() };
+    assert_eq!(answer.file.mtime, 0x6b02_9d30, "no link: as the id says");
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub struct HttpSettings {
     /// Default false: true switches tokens off.
     #[serde(rename = "http.disabled")]
     pub disabled: bool,
-    /// Default 80: port of the web servers on the storages, where redirects lead.
+    /// Default 80. Accepted and not needed: redirects lead to the port of the request or of `fastdfs_redirect`.
     #[serde(rename = "http.server_port", deserialize_with = "port")]
     pub server_port: u16,
     /// Default true. Accepted and not needed: content types are nginx's.

@@ -17,7 +17,7 @@ use crate::programs;
 pub struct Setup<'a> {
     /// Storages named by `fastdfs_peer`.
     pub members: &'a [&'a Member],
-    /// More lines of `mod_fastdfs.conf`.
+    /// More lines of `mod_fastdfs.conf`; `ROOT` stands for the folder of this nginx.
     pub settings: &'a str,
     /// More directives of the location.
     pub location: &'a str,
@@ -76,6 +76,7 @@ impl Nginx {
             dir.path().display(),
             setup.settings
         );
+        let settings = settings.replace("ROOT", &dir.path().display().to_string());
         std::fs::write(dir.path().join("mod_fastdfs.conf"), settings).unwrap();
         let mut command = Command::new(programs::nginx());
         command.arg("-e").arg(dir.path().join("error.log")).arg("-p").arg(dir.path());
