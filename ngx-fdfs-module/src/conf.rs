@@ -5,15 +5,16 @@ use core::ptr;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use fdfs_core::http::{Member, Standing};
+use fdfs_core::http::{Member, Standing, TokenRules};
 use fdfs_core::ident::GroupName;
 use ngx::ffi::*;
 
+use crate::directives::TokenChoice;
 use crate::guard::guard;
 use crate::nginx::{self, CONF_ERROR, CONF_OK, OK};
 use crate::redirect::Target;
-use crate::settings::{self, SiteConf};
-use crate::{balancer, handler};
+use crate::settings::{self, Inline, SiteConf};
+use crate::{balancer, directives, handler};
 
 const DEFAULT_PATH: &[u8] = b"/etc/fdfs/mod_fastdfs.conf";
 const DEFAULT_PORT: u16 = 23000;
@@ -25,7 +26,13 @@ const BUFFERS: ngx_int_t = 8;
 /// Files read in this cycle.
 #[derive(Default)]
 pub struct MainConf {
-    sites: Vec<(Vec<u8>, Arc<SiteConf>)>,
+    sites: Vec<(Source, Arc<SiteConf>)>,
+}
+
+/// Where settings come from.
+struct Source {
+    path: Option<Vec<u8>>,
+    inline: Vec<Inline>,
 }
 
 impl MainConf {
@@ -53,6 +60,9 @@ pub struct LocationConf {
     enabled: bool,
     peers: *mut Vec<StaticPeer>,
     redirect: *mut Target,
+    inline: *mut Vec<Inline>,
+    token_choice: *mut TokenChoice,
+    rules: *const TokenRules,
     site: *const SiteConf,
 }
 
@@ -63,10 +73,26 @@ impl LocationConf {
         unsafe { self.peers.as_ref() }.map_or(&[], Vec::as_slice)
     }
 
+    /// Requests need a token by these rules.
+    pub fn tokens(&self) -> Option<&TokenRules> {
+        // SAFETY: null, or kept by the cycle's pool or by `site`.
+        unsafe { self.rules.as_ref() }
+    }
+
     /// Where redirects lead.
     pub fn redirect(&self) -> Target {
         // SAFETY: as above.
         unsafe { self.redirect.as_ref() }.copied().unwrap_or_default()
+    }
+
+    /// Keys of `fastdfs_set` in this block, to add to.
+    pub fn inline(&mut self) -> &mut *mut Vec<Inline> {
+        &mut self.inline
+    }
+
+    /// Token directives of this block, to set.
+    pub fn token_choice(&mut self) -> &mut *mut TokenChoice {
+        &mut self.token_choice
     }
 
     /// What `mod_fastdfs.conf` says; `None` in locations without the module.
@@ -116,7 +142,7 @@ pub unsafe extern "C" fn set_module(
     })
 }
 
-/// `fastdfs_conf PATH;`
+/// `fastdfs_conf PATH|off;`
 pub unsafe extern "C" fn set_path(
     cf: *mut ngx_conf_t,
     _: *mut ngx_command_t,
@@ -131,6 +157,9 @@ pub unsafe extern "C" fn set_path(
             }
             let Some(path) = argument(cf, 1) else { return CONF_ERROR };
             conf.path = path;
+            if nginx::bytes(&path) == b"off" {
+                return CONF_OK;
+            }
             if ngx_conf_full_name((*cf).cycle, &mut conf.path, 1) != OK { CONF_ERROR } else { CONF_OK }
         }
     })
@@ -205,39 +234,52 @@ pub unsafe extern "C" fn merge_location(
         if conf.redirect.is_null() {
             conf.redirect = parent.redirect;
         }
+        // SAFETY: both are null or kept by the pool of this cycle.
+        unsafe {
+            conf.inline = directives::merge_inline(cf, parent.inline, conf.inline);
+            conf.token_choice = directives::merge_tokens(cf, parent.token_choice, conf.token_choice);
+        }
         if !conf.enabled {
             return CONF_OK;
         }
-        // SAFETY: the path lives as long as the cycle.
-        let path = unsafe { nginx::bytes(&conf.path) };
-        let path = if path.is_empty() { DEFAULT_PATH } else { path };
-        match site(cf, path) {
-            Some(site) => {
-                set_upstream(conf, &site);
-                conf.site = Arc::as_ptr(&site);
-                CONF_OK
-            }
-            None => CONF_ERROR,
-        }
+        // SAFETY: path and keys live as long as the cycle.
+        let (path, inline) =
+            unsafe { (nginx::bytes(&conf.path), conf.inline.as_ref().map_or(&[][..], Vec::as_slice)) };
+        let path = match path {
+            b"" => Some(DEFAULT_PATH),
+            b"off" => None,
+            path => Some(path),
+        };
+        let Some(site) = site(cf, path, inline) else { return CONF_ERROR };
+        // SAFETY: as above; the rules live as long as the cycle.
+        let rules = unsafe { directives::rules(cf, conf.token_choice, &site) };
+        let Ok(rules) = rules else { return CONF_ERROR };
+        conf.rules = rules;
+        set_upstream(conf, &site);
+        conf.site = Arc::as_ptr(&site);
+        CONF_OK
     })
 }
 
-/// The file at `path`, read once per cycle. Complaints go to nginx's log, that is to `nginx -t`.
-fn site(cf: *mut ngx_conf_t, path: &[u8]) -> Option<Arc<SiteConf>> {
+/// The file at `path` with the `inline` keys, read once per cycle. Complaints go to nginx's log, that is to `nginx -t`.
+fn site(cf: *mut ngx_conf_t, path: Option<&[u8]>, inline: &[Inline]) -> Option<Arc<SiteConf>> {
     // SAFETY: while the http block is read, the context's main configuration of this module is set.
     let main = unsafe {
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
         &mut *(*(*context).main_conf.add(nginx::index())).cast::<MainConf>()
     };
-    if let Some((_, site)) = main.sites.iter().find(|(known, _)| known == path) {
+    let same = |known: &Source| known.path.as_deref() == path && known.inline == inline;
+    if let Some((_, site)) = main.sites.iter().find(|(known, _)| same(known)) {
         return Some(Arc::clone(site));
     }
-    let (site, troubles) = settings::read(&String::from_utf8_lossy(path));
+    let text = path.map(String::from_utf8_lossy);
+    let (site, troubles) = settings::read(text.as_deref(), inline);
     for trouble in troubles {
         complain(cf, if trouble.fatal { NGX_LOG_EMERG } else { NGX_LOG_WARN }, &trouble.text);
     }
     let site = Arc::new(site?);
-    main.sites.push((path.to_vec(), Arc::clone(&site)));
+    let source = Source { path: path.map(<[u8]>::to_vec), inline: inline.to_vec() };
+    main.sites.push((source, Arc::clone(&site)));
     Some(site)
 }
 
@@ -290,12 +332,13 @@ fn static_peer(group: &[u8], address: &[u8]) -> Result<StaticPeer, String> {
 ///
 /// # Safety
 /// Only inside a directive handler.
-unsafe fn argument(cf: *mut ngx_conf_t, n: usize) -> Option<ngx_str_t> {
+pub unsafe fn argument(cf: *mut ngx_conf_t, n: usize) -> Option<ngx_str_t> {
     // SAFETY: nginx sets `args` to an array of strings for the handler's call.
     unsafe { (*(*cf).args).as_slice::<ngx_str_t>().get(n).copied() }
 }
 
-fn complain(cf: *mut ngx_conf_t, level: u32, text: &str) {
+/// Writes a line about the directive that is being read.
+pub fn complain(cf: *mut ngx_conf_t, level: u32, text: &str) {
     // SAFETY: nginx's live configuration context; `%*s` takes a length and a pointer.
     unsafe {
         ngx_conf_log_error(level as ngx_uint_t, cf, 0, c"%*s".as_ptr(), text.len(), text.as_ptr());

@@ -1,6 +1,6 @@
 //! The content handler: URL in, answer or upstream out.
 
-use fdfs_core::http::{BadToken, Plan, TokenRules, Wanted, plan};
+use fdfs_core::http::{BadToken, Plan, TokenKind, TokenRules, Wanted, plan};
 use ngx::ffi::*;
 
 use crate::guard::guard;
@@ -29,7 +29,8 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
         }
         let Some(conf) = nginx::location(r).site() else { return status(NGX_HTTP_INTERNAL_SERVER_ERROR) };
         let plan = plan(&conf.site, nginx::bytes(&(*r).uri));
-        if let (Some(rules), Plan::Local { file, .. } | Plan::Remote { file }) = (&conf.tokens, &plan)
+        if let (Some(rules), Plan::Local { file, .. } | Plan::Remote { file }) =
+            (nginx::location(r).tokens(), &plan)
             && let Some(rc) = refuse(r, rules, file)
         {
             return rc;
@@ -75,8 +76,12 @@ unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Wanted) 
             return None;
         }
         let now = (*ngx_cached_time).sec;
-        let bad = rules.check(&file.wire_name(), nginx::bytes(&(*r).args), now).err()?;
-        nginx::log_request(NGX_LOG_INFO, r, &format!("400: {bad}"));
+        let bad = rules.check(&file.group, &file.wire_name(), nginx::bytes(&(*r).args), now).err()?;
+        let code = match rules.kind {
+            TokenKind::Md5 => NGX_HTTP_BAD_REQUEST,
+            TokenKind::Hmac => NGX_HTTP_FORBIDDEN,
+        };
+        nginx::log_request(NGX_LOG_INFO, r, &format!("{code}: {bad}"));
         let instead = rules.fail_file.as_ref().filter(|_| bad != BadToken::Missing);
         if let Some(path) = instead {
             // The content type is that of the file that is sent.
@@ -88,7 +93,7 @@ unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Wanted) 
                 return Some(rc);
             }
         }
-        Some(status(NGX_HTTP_BAD_REQUEST))
+        Some(status(code))
     }
 }
 

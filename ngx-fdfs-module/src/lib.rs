@@ -3,7 +3,7 @@
 //! Decisions are made in [`fdfs_core::http`]; here are the directives and the edge to nginx. Every function
 //! that nginx calls runs inside [`guard::guard`]: a panic costs one request, not the worker.
 //!
-//! - [`conf`]: directives, `mod_fastdfs.conf` per configuration cycle
+//! - [`conf`], [`directives`]: directives, `mod_fastdfs.conf` per configuration cycle; [`variables`]
 //! - [`handler`]: the content handler; [`local`] and [`remote`] answer, [`redirect`] sends the client elsewhere, [`parked`] waits for the first peer list
 //! - [`header`], [`pipe`]: head and content of an answer that comes from a storage; [`extras`]: what URL arguments change
 //! - [`balancer`], [`keepalive`]: which storage, over which connection
@@ -12,6 +12,7 @@
 
 mod balancer;
 mod conf;
+mod directives;
 mod extras;
 mod guard;
 mod handler;
@@ -25,6 +26,7 @@ mod redirect;
 mod remote;
 mod settings;
 mod tracker;
+mod variables;
 mod worker;
 
 use core::ffi::c_char;
@@ -44,11 +46,14 @@ type Setter = unsafe extern "C" fn(
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-static mut COMMANDS: [ngx_command_t; 5] = [
+static mut COMMANDS: [ngx_command_t; 8] = [
     directive(ngx::ngx_string!("ngx_fastdfs_module"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, conf::set_module),
     directive(ngx::ngx_string!("fastdfs_conf"), ANYWHERE | NGX_CONF_TAKE1, conf::set_path),
     directive(ngx::ngx_string!("fastdfs_peer"), ANYWHERE | NGX_CONF_TAKE2, conf::set_peer),
     directive(ngx::ngx_string!("fastdfs_redirect"), ANYWHERE | NGX_CONF_TAKE12, conf::set_redirect),
+    directive(ngx::ngx_string!("fastdfs_set"), ANYWHERE | NGX_CONF_TAKE2, directives::set_value),
+    directive(ngx::ngx_string!("fastdfs_token"), ANYWHERE | NGX_CONF_TAKE1, directives::set_token),
+    directive(ngx::ngx_string!("fastdfs_token_key"), ANYWHERE | NGX_CONF_TAKE1, directives::set_token_key),
     ngx_command_t::empty(),
 ];
 
@@ -64,7 +69,7 @@ const fn directive(name: ngx_str_t, kind: u32, set: Setter) -> ngx_command_t {
 }
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: None,
+    preconfiguration: Some(variables::add),
     postconfiguration: Some(header::install),
     create_main_conf: Some(conf::create_main),
     init_main_conf: None,

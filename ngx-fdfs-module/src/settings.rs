@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fdfs_core::http::{LocalGroup, Site, TokenRules};
+use fdfs_core::conf::{self, Env, Ini, Origin};
+use fdfs_core::http::{LocalGroup, Site, TokenKind, TokenRules};
 use fdfs_core::settings::{ModSettings, ResponseMode};
 
 /// One `mod_fastdfs.conf`.
@@ -20,8 +21,10 @@ pub struct SiteConf {
     pub connect_timeout: Duration,
     /// Longest wait for a read from or write to a storage.
     pub network_timeout: Duration,
-    /// Requests need a token.
-    pub tokens: Option<TokenRules>,
+    /// Requests need a token, unless the location says otherwise.
+    pub check_token: bool,
+    /// How tokens are checked. No keys when none are configured.
+    pub tokens: TokenRules,
     /// `response_mode = redirect`: the client is sent to the member that has the file.
     pub redirect: bool,
     /// `flv_support`: extension of files of which players ask for parts.
@@ -36,14 +39,40 @@ pub struct Trouble {
     pub text: String,
 }
 
-/// Reads `path` with its includes. No settings when one of the troubles is fatal.
-pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
+/// A key that nginx's own configuration gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inline {
+    /// Key of `mod_fastdfs.conf`.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// File and line of the directive.
+    pub at: Origin,
+}
+
+/// Reads `path` with its includes; the `inline` keys stand instead of those of the file. No path: they are all there is. No
+/// settings when one of the troubles is fatal.
+pub fn read(path: Option<&str>, inline: &[Inline]) -> (Option<SiteConf>, Vec<Trouble>) {
     let fatal = |text: String| Trouble { fatal: true, text };
-    let (settings, warnings) = match ModSettings::load(path) {
+    let loaded = match path {
+        Some(path) => conf::load(Path::new(path), &Env::default()),
+        None => Ok((Ini::new("fastdfs_set"), Vec::new())),
+    };
+    let loaded = loaded.and_then(|(mut ini, warnings)| {
+        inline.iter().for_each(|entry| ini.unset(&entry.key));
+        inline.iter().for_each(|entry| ini.add(&entry.key, &entry.value, entry.at.clone()));
+        ModSettings::from_ini(ini, warnings)
+    });
+    let (settings, warnings) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => return (None, vec![fatal(error.to_string())]),
     };
+    // In a file an unknown key may be of another version; here it is a mistake.
+    if let Some(unknown) = warnings.iter().find(|warning| inline.iter().any(|entry| entry.at == warning.at)) {
+        return (None, vec![fatal(unknown.to_string())]);
+    }
     let mut notes: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let path = path.unwrap_or("fastdfs_set");
     let mut trackers = Vec::new();
     for tracker in &settings.tracker_server {
         for host in &tracker.hosts {
@@ -60,13 +89,14 @@ pub fn read(path: &str) -> (Option<SiteConf>, Vec<Trouble>) {
         trackers,
         connect_timeout: Duration::from_secs(settings.connect_timeout.0),
         network_timeout: Duration::from_secs(settings.network_timeout.0),
+        check_token: settings.http.tokens(),
         tokens: tokens(&settings),
         redirect: settings.response_mode == ResponseMode::Redirect,
         flv_extension: settings.flv_support.then(|| settings.flv_extension.clone()),
     };
     let missing =
         site.site.groups.iter().flat_map(|group| &group.paths).filter(|store| !Path::new(store).is_dir());
-    if let Some(file) = site.tokens.as_ref().and_then(|rules| rules.fail_file.as_ref())
+    if let Some(file) = &site.tokens.fail_file
         && !Path::new(file).is_file()
     {
         notes.push(format!(
@@ -85,12 +115,13 @@ fn site(settings: &ModSettings) -> Site {
     Site { url_has_group: settings.url_have_group_name, groups: groups.collect() }
 }
 
-fn tokens(settings: &ModSettings) -> Option<TokenRules> {
+fn tokens(settings: &ModSettings) -> TokenRules {
     let header = settings.anti_steal_bypass_header_name.clone().filter(|name| !name.is_empty());
-    settings.http.tokens().then(|| TokenRules {
-        secret: settings.http.secret_key.clone().unwrap_or_default(),
+    TokenRules {
+        kind: TokenKind::Md5,
+        keys: settings.http.secret_key.clone().into_iter().filter(|key| !key.is_empty()).collect(),
         ttl_s: settings.http.token_ttl.0,
         fail_file: settings.http.token_check_fail.clone().filter(|file| !file.is_empty()),
         bypass: header.map(|name| (name, settings.anti_steal_bypass_header_value.clone())),
-    })
+    }
 }

@@ -59,6 +59,9 @@ fn as_rust_sees_it() -> Seen {
     look!(seen, ngx_file_t: set_directio = "directio");
     look!(seen, ngx_open_file_info_t: set_is_file = "is_file", set_is_directio = "is_directio",
         set_errors = "errors", set_events = "events");
+    look!(seen, ngx_variable_value_t: set_len = "len", set_valid = "valid", set_no_cacheable = "no_cacheable",
+        set_not_found = "not_found");
+    look!(seen, ngx_http_upstream_state_t: );
     look!(seen, ngx_http_upstream_srv_conf_t: );
     look!(seen, ngx_http_core_loc_conf_t: );
     look!(seen, ngx_module_t: );

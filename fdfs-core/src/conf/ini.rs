@@ -80,6 +80,19 @@ impl Ini {
         }
     }
 
+    /// Drops all values of a key of the global section.
+    pub fn unset(&mut self, key: &str) {
+        if let Some(global) = self.sections.first_mut() {
+            global.entries.retain(|entry| entry.key != key);
+        }
+    }
+
+    /// Adds a value of a key of the global section.
+    pub fn add(&mut self, key: &str, value: &str, at: Origin) {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        self.push(0, Entry { key, value, at, in_array: false });
+    }
+
     /// Opens a section, or again one that exists; gives its index.
     pub(crate) fn open(&mut self, name: &str, at: Origin) -> usize {
         if let Some(index) = self.sections.iter().position(|section| section.name == name) {

@@ -20,7 +20,7 @@ pub use plan::{LocalGroup, Place, Plan, Refusal, Site, Validators, Wanted, link_
 pub use poll::{Poll, PollFault, PollStep};
 pub use range::{Multipart, Ranges};
 pub use slot::{Held, Slot};
-pub use token::{BadToken, TokenRules, token_of};
+pub use token::{BadToken, TokenKind, TokenRules, signature_of, token_of};
 
 /// Feeds any bytes to every parser of this module that reads from outside: none may panic, and what they
 /// accept must hold together. Body of a fuzz target.

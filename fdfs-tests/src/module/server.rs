@@ -5,10 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::member::Member;
-use crate::cluster::wait_listening;
 use crate::process::Process;
 use crate::programs;
 
@@ -66,25 +65,30 @@ impl Nginx {
 
     /// As `setup` says.
     pub fn with(name: &str, setup: &Setup) -> Self {
-        let dir = tempfile::Builder::new().prefix(&format!("fdfs-{name}-")).tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("store/data/00/00")).unwrap();
-        let port = free_port();
-        std::fs::write(dir.path().join("nginx.conf"), conf(dir.path(), port, setup)).unwrap();
-        let settings = format!(
-            "group_name = group1\nurl_have_group_name = true\nstore_path0 = {}/store\n\
-             connect_timeout = 1\nnetwork_timeout = 2\n{}",
-            dir.path().display(),
-            setup.settings
-        );
-        let settings = settings.replace("ROOT", &dir.path().display().to_string());
-        std::fs::write(dir.path().join("mod_fastdfs.conf"), settings).unwrap();
-        let mut command = Command::new(programs::nginx());
-        command.arg("-e").arg(dir.path().join("error.log")).arg("-p").arg(dir.path());
-        command.arg("-c").arg(dir.path().join("nginx.conf"));
+        let (dir, port, mut command) = prepare(name, setup);
         let process = Process::start("nginx", &mut command, dir.path().join("output"));
-        let nginx = Self { process, dir, port };
-        wait_listening(([127, 0, 0, 1], port).into());
+        let mut nginx = Self { process, dir, port };
+        assert!(nginx.is_up(), "nginx does not listen: {}", nginx.log());
         nginx
+    }
+
+    /// Waits until it listens; false when it ended instead.
+    fn is_up(&mut self) -> bool {
+        let until = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            if !self.process.is_running() || Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    /// What `nginx -t` says, and whether it is content.
+    pub fn test(name: &str, setup: &Setup) -> (bool, String) {
+        let (_dir, _, mut command) = prepare(name, setup);
+        let output = command.arg("-t").output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     pub fn dir(&self) -> &Path {
@@ -118,6 +122,26 @@ impl Nginx {
     pub fn ask(&self, method: &str, url: &str, headers: &[&str]) -> Answer {
         ask(self.port, method, url, headers)
     }
+}
+
+/// Folder, port and command of an nginx.
+fn prepare(name: &str, setup: &Setup) -> (tempfile::TempDir, u16, Command) {
+    let dir = tempfile::Builder::new().prefix(&format!("fdfs-{name}-")).tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("store/data/00/00")).unwrap();
+    let port = free_port();
+    std::fs::write(dir.path().join("nginx.conf"), conf(dir.path(), port, setup)).unwrap();
+    let settings = format!(
+        "group_name = group1\nurl_have_group_name = true\nstore_path0 = {}/store\n\
+         connect_timeout = 1\nnetwork_timeout = 2\n{}",
+        dir.path().display(),
+        setup.settings
+    );
+    let settings = settings.replace("ROOT", &dir.path().display().to_string());
+    std::fs::write(dir.path().join("mod_fastdfs.conf"), settings).unwrap();
+    let mut command = Command::new(programs::nginx());
+    command.arg("-e").arg(dir.path().join("error.log")).arg("-p").arg(dir.path());
+    command.arg("-c").arg(dir.path().join("nginx.conf"));
+    (dir, port, command)
 }
 
 /// Writes a file, with its folders.
@@ -177,11 +201,12 @@ fn conf(root: &Path, port: u16, setup: &Setup) -> String {
         .collect();
     let served = format!("ngx_fastdfs_module; fastdfs_conf {root}/mod_fastdfs.conf; {peers}");
     let at = if setup.at.is_empty() { "/" } else { setup.at };
+    let access = if setup.http.contains("access_log") { "" } else { "access_log off;" };
     let (location, more) = (setup.location, setup.more.replace("MODULE", &served));
     let text = format!(
         "load_module {};\n{user} daemon off; pid {root}/pid;\n\
          error_log {root}/error.log info;\nevents {{ worker_connections 256; }}\n\
-         http {{ access_log off; sendfile on; {temp}\ntypes {{ image/jpeg jpg; }}\n\
+         http {{ {access} sendfile on; {temp}\ntypes {{ image/jpeg jpg; }}\n\
          default_type application/octet-stream;\n{}\nserver {{ listen 127.0.0.1:{port};\n\
          location {at} {{ {served} {location} }}\n{more} }} }}\n",
         module.display(),
