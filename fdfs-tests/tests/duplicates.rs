@@ -181,6 +181,13 @@ fn stored_once_through_kills_and_without_its_index() {
     let old = told.there.iter().find(|(_, other)| **other == seed).unwrap().0;
     assert_eq!(links[&link], before[old], "the upload is no link to the content that is here");
 
+    let content = links[&link].clone();
+    for name in links.iter().filter(|(_, target)| **target == content).map(|(name, _)| name) {
+        assert!(content.exists());
+        assert_eq!(storage.ask(raw::DELETE, &raw::file("group1", name)).unwrap().status, 0);
+    }
+    assert!(!content.exists(), "the links of before the loss were not counted");
+
     // Switched off, the links of before are counted all the same.
     let new = upload(&mut storage, b"content of its own");
     let content = tree_of(&base).0[&new].clone();

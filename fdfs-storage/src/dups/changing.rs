@@ -94,11 +94,23 @@ async fn settle(storage: &Arc<Storage>, dups: &Dups, link: FileName, name: FileN
     let (link, logic) = (text.clone(), name.logic());
     let last = dups.on(move |index| index.removed(&logic, &link)).await.map_err(failed)?;
     let Some(content) = last else { return Ok(()) };
-    if content.hidden && is_there(storage, name).await? {
+    drop_content(storage, dups, name, content, text).await
+}
+
+/// Removes a content that no link shows; `link` was the last one.
+pub(super) async fn drop_content(
+    storage: &Arc<Storage>,
+    dups: &Dups,
+    name: FileName,
+    content: Content,
+    link: String,
+) -> Result<(), Refused> {
+    if is_there(storage, name).await? {
         storage.on_file(&name, move |storage| Ok(remove(storage, &name))).await??;
     }
     let logic = name.logic();
-    dups.on(move |index| index.forget(&logic, &content, &text)).await.map_err(failed)
+    let forgotten = dups.on(move |index| index.forget(&logic, &content, &link)).await;
+    forgotten.map_err(|error| Refused::io("forget", name, &error))
 }
 
 async fn is_there(storage: &Arc<Storage>, name: FileName) -> Result<bool, Refused> {

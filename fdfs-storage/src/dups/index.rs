@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `s` signature | name of the content that later uploads are compared with |
-//! | `c` name of a content | number of links, whether it was stored for links only, signature |
+//! | `c` name of a content | number of links, signature |
 //! | `l` name of a link | name of its content |
 //! | `p` name of a link | name of its content: the link is being made or removed |
 //! | `b` | how far the binlog is in the index |
@@ -23,8 +23,6 @@ use super::store::{Change, Store};
 pub struct Content {
     /// Links that show it.
     pub links: u64,
-    /// No client knows it by its own name: it goes with its last link.
-    pub hidden: bool,
     /// Of its bytes.
     pub signature: Signature,
 }
@@ -61,7 +59,7 @@ impl Index {
 
     /// Enters a content and its first link, which are about to be made. Later uploads are compared with this content.
     pub fn begin_first(&self, name: &str, signature: Signature, link: &str) -> io::Result<()> {
-        let content = Content { links: 1, hidden: true, signature };
+        let content = Content { links: 1, signature };
         self.0.apply(vec![
             put(key(b'p', link.as_bytes()), name),
             put(key(b'l', link.as_bytes()), name),
@@ -87,9 +85,9 @@ impl Index {
         self.0.apply(vec![put(key(b'p', link.as_bytes()), name)])
     }
 
-    /// Enters a content that was found on the disk; it stays when its last link goes.
+    /// Enters a content that was found on the disk.
     pub fn adopt(&self, name: &str, signature: Signature) -> io::Result<()> {
-        let mut changes = vec![Content { links: 0, hidden: false, signature }.put(name)];
+        let mut changes = vec![Content { links: 0, signature }.put(name)];
         if self.find(&signature)?.is_none() {
             changes.push(put(key(b's', &signature), name));
         }
@@ -118,7 +116,7 @@ impl Index {
         Ok((content.links == 0).then_some(content))
     }
 
-    /// A content without links is gone, or is no longer ours to remove.
+    /// A content without links is gone.
     pub fn forget(&self, name: &str, content: &Content, link: &str) -> io::Result<()> {
         let mut changes = vec![(key(b'c', name.as_bytes()), None), (key(b'p', link.as_bytes()), None)];
         if self.find(&content.signature)?.as_deref() == Some(name) {
@@ -131,6 +129,15 @@ impl Index {
     pub fn unfinished(&self) -> io::Result<Vec<(String, String)>> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(self.0.all(b'p')?.iter().map(|(link, name)| (text(&link[1..]), text(name))).collect())
+    }
+
+    /// Contents that no link shows.
+    pub fn unshown(&self) -> io::Result<Vec<(String, Content)>> {
+        let all = self.0.all(b'c')?.into_iter().filter_map(|(name, value)| {
+            let content = Content::decode(&value).filter(|content| content.links == 0)?;
+            Some((String::from_utf8(name.get(1..)?.to_vec()).ok()?, content))
+        });
+        Ok(all.collect())
     }
 
     /// How far the binlog is in the index.
@@ -156,15 +163,13 @@ impl Index {
 
 impl Content {
     fn put(&self, name: &str) -> Change {
-        let value = [&self.links.to_be_bytes()[..], &[u8::from(self.hidden)], &self.signature].concat();
+        let value = [&self.links.to_be_bytes()[..], &self.signature].concat();
         (key(b'c', name.as_bytes()), Some(value))
     }
 
     fn decode(value: &[u8]) -> Option<Self> {
-        let (links, rest) = value.split_first_chunk::<8>()?;
-        let (hidden, signature) = rest.split_first()?;
-        let links = u64::from_be_bytes(*links);
-        Some(Self { links, hidden: *hidden == 1, signature: signature.try_into().ok()? })
+        let (links, signature) = value.split_first_chunk::<8>()?;
+        Some(Self { links: u64::from_be_bytes(*links), signature: signature.try_into().ok()? })
     }
 }
 
@@ -202,7 +207,6 @@ mod tests {
         // The process is killed before the content is gone: the next one is told of it again.
         index.begin_remove("C", "b").unwrap();
         let last = index.removed("C", "b").unwrap().unwrap();
-        assert!(last.hidden);
         assert_eq!(index.unfinished().unwrap(), [("b".to_owned(), "C".to_owned())]);
         assert_eq!(index.removed("C", "b").unwrap(), Some(last));
         index.forget("C", &last, "b").unwrap();

@@ -9,6 +9,7 @@
 
 mod changing;
 mod index;
+mod name;
 mod recover;
 mod signature;
 mod store;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use fdfs_core::fileid::FileName;
 use fdfs_core::settings::StorageSettings;
 use rustix::io::Errno;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
@@ -86,6 +88,11 @@ impl Dups {
     /// Links to a content of this name; `None` for no content.
     pub fn links(&self, content: &str) -> io::Result<Option<u64>> {
         Ok(self.index.content(content)?.map(|content| content.links))
+    }
+
+    /// Whether this is a link that is counted.
+    pub fn counts(&self, name: &FileName) -> bool {
+        self.index.shown_by(&name.logic()).is_ok_and(|content| content.is_some())
     }
 
     /// Works on the index: here while its disk is quick, else on a thread of its own.

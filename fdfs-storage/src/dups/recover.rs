@@ -9,7 +9,9 @@ use fdfs_core::fileid::FileName;
 use fdfs_net::CancellationToken;
 
 use super::Dups;
-use super::changing::{Changing, finish, linking, removing};
+use super::changing::{Changing, drop_content, finish, linking, removing};
+use super::index::Content;
+use super::name::is_content;
 use super::signature::{Signature, Signer};
 use crate::disk;
 use crate::service::Refused;
@@ -85,6 +87,7 @@ fn catch_up(
     let from = seen.unwrap_or(Pos { index: 0, offset: 0 });
     let began = Instant::now();
     let (mut reader, mut links, mut records) = (storage.binlog.reader(from), 0u64, 0u64);
+    let mut adopted = false;
     while let Some(item) = reader.read()? {
         if item.start >= to {
             break;
@@ -94,7 +97,13 @@ fn catch_up(
         }
         records += 1;
         if let Ok(record) = &item.record {
-            links += u64::from(runtime.block_on(take(storage, dups, record))?);
+            links += u64::from(runtime.block_on(take(storage, dups, record, &mut adopted))?);
+        }
+    }
+    if adopted {
+        for (name, content) in dups.index.unshown()? {
+            let Ok(name) = FileName::parse(name.as_bytes(), storage.paths.count()) else { continue };
+            runtime.block_on(drop_unshown(storage, dups, name, content));
         }
     }
     dups.index.see(to)?;
@@ -103,7 +112,7 @@ fn catch_up(
             records,
             links,
             seconds = began.elapsed().as_secs(),
-            "index of equal content: made from the binlog; the contents of these links stay when the links go"
+            "index of equal content: made from the binlog"
         );
     } else if links > 0 {
         tracing::info!(records, links, "index of equal content: took what another process did");
@@ -112,7 +121,7 @@ fn catch_up(
 }
 
 /// Whether a link of this record is new to the index.
-async fn take(storage: &Arc<Storage>, dups: &Dups, record: &Record) -> io::Result<bool> {
+async fn take(storage: &Arc<Storage>, dups: &Dups, record: &Record, adopted: &mut bool) -> io::Result<bool> {
     let parse = |text: &str| FileName::parse(text.as_bytes(), storage.paths.count()).ok();
     let Some(name) = parse(&record.name) else { return Ok(false) };
     match record.op {
@@ -125,8 +134,7 @@ async fn take(storage: &Arc<Storage>, dups: &Dups, record: &Record) -> io::Resul
         Op::Link => {
             let Some(target) = record.source().and_then(parse) else { return Ok(false) };
             let ours = target.blob().is_some_and(|blob| blob.source == storage.identity.source);
-            let there = disk::link_target(&storage.paths, &name).ok().flatten();
-            if !ours || !target.describes_content() || there.as_ref() != Some(&target) {
+            if !ours || !is_content(&target) {
                 return Ok(false);
             }
             let (link, content) = (name.logic(), target.logic());
@@ -138,13 +146,30 @@ async fn take(storage: &Arc<Storage>, dups: &Dups, record: &Record) -> io::Resul
                 let _alone = dups.alone(&signature).await;
                 if dups.index.content(&content)?.is_none() {
                     dups.index.adopt(&content, signature)?;
+                    *adopted = true;
                 }
+            }
+            // The content of a link that is gone is known all the same: it may have been the last one.
+            if disk::link_target(&storage.paths, &name).ok().flatten().as_ref() != Some(&target) {
+                return Ok(false);
             }
             let changing = linking(storage, &name, &target).await.map_err(Refused::into_io)?;
             finish(storage, changing).await;
             Ok(true)
         }
         _ => Ok(false),
+    }
+}
+
+/// Removes a content that no link shows, unless there is one by now.
+async fn drop_unshown(storage: &Arc<Storage>, dups: &Dups, name: FileName, content: Content) {
+    let _alone = dups.alone(&content.signature).await;
+    let now = dups.index.content(&name.logic()).ok().flatten();
+    if now == Some(content)
+        && let Err(Refused::Status { why, .. }) =
+            drop_content(storage, dups, name, content, String::new()).await
+    {
+        tracing::warn!(%name, why, "index of equal content: a file that no link shows stays");
     }
 }
 

@@ -9,14 +9,13 @@ use fdfs_core::ident::Extension;
 
 use super::Dups;
 use super::changing::{Changing, finish};
+use super::name::{TRIES, content_name};
 use super::signature::Signature;
 use crate::disk::{self, NewFile, Use};
 use crate::publish::{Naming, publish};
 use crate::service::{Refused, make_link};
 use crate::storage::{Storage, now};
 
-/// Names that are tried when one exists already.
-const TRIES: usize = 10;
 /// Bytes compared in one call on a store path's thread.
 const STEP: u64 = 32 << 20;
 /// Up to this many bytes are compared on this thread.
@@ -120,23 +119,32 @@ async fn names<const N: usize>(
     let file = file.map(NewFile::share);
     let find = move |storage: &Arc<Storage>| {
         let mtime = file.map(|file| rustix::fs::fstat(&*file)).transpose()?.map(|stat| stat.st_mtime);
-        let mut times = [mtime.unwrap_or_else(now), now()].into_iter();
         let mut found = Vec::new();
-        for _ in 0..N {
-            found.push(free_name(storage, path, new, times.next().unwrap_or_else(now))?);
+        if let Some(mtime) = mtime {
+            found.push(free_name(storage, path, new, mtime, true)?);
         }
+        found.push(free_name(storage, path, new, now(), false)?);
         found.try_into().map_err(|_| rustix::io::Errno::EXIST.into())
     };
     storage.on_path(path, Use::Write, find).await
 }
 
-fn free_name(storage: &Storage, path: StorePath, new: New, timestamp: i64) -> io::Result<FileName> {
+fn free_name(
+    storage: &Storage,
+    path: StorePath,
+    new: New,
+    timestamp: i64,
+    content: bool,
+) -> io::Result<FileName> {
     let timestamp = u32::try_from(timestamp).unwrap_or(u32::MAX);
-    for _ in 0..TRIES {
-        let random = fastrand::u32(..);
-        let blob = Blob::new(storage.identity.source, timestamp, Kind::Normal, new.size, new.crc, random);
+    let source = storage.identity.source;
+    for tried in 0..TRIES {
+        let blob = Blob::new(source, timestamp, Kind::Normal, new.size, new.crc, fastrand::u32(..));
         let dir = storage.next_dir(&encode27(&blob.encode()));
-        let name = FileName::generate(path, dir, &blob, new.ext, fastrand::u32(..));
+        let name = match content {
+            true => content_name(path, dir, (source, timestamp), (new.size, new.crc), tried),
+            false => FileName::generate(path, dir, &blob, new.ext, fastrand::u32(..)),
+        };
         match disk::lstat(&storage.paths, &name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(name),
             Err(error) => return Err(error),

@@ -17,6 +17,7 @@ use fdfs_core::fileid::FileName;
 
 use super::copy_range;
 use crate::disk::{self, Dir, NewFile};
+use crate::service::{Refused, complete_delete};
 use crate::storage::Storage;
 
 const FOLDER: &str = ".fdfs.edit";
@@ -29,7 +30,7 @@ const RECENT: u64 = 16 << 20;
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A change that is written down.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     dir: Arc<Dir>,
     name: String,
 }
@@ -101,6 +102,11 @@ fn complete(storage: &Storage, entry: &Path) -> io::Result<String> {
         if disk::lstat(&storage.paths, &old).is_ok() {
             disk::rename(&storage.paths, &old, &name)?;
         }
+        super::move_metadata(storage, &old, &name, record.timestamp)?;
+    } else if record.op == Op::Delete {
+        // It logs what it does.
+        complete_delete(storage, &name).map_err(Refused::into_io)?;
+        return Ok(line);
     } else {
         let (start, len) = more.split_once(' ').ok_or_else(|| invalid("no range"))?;
         let number = |text: &str| text.parse::<u64>().map_err(|_| invalid("a range that is no number"));

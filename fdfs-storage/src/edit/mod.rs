@@ -21,6 +21,7 @@ use rustix::fs::{FallocateFlags, Mode, OFlags};
 use crate::disk::{self, NewFile};
 use crate::service::Refused;
 use crate::storage::{Storage, now};
+pub(crate) use journal::Entry;
 pub use journal::replay;
 pub(crate) use ranges::copy_range;
 
@@ -167,20 +168,42 @@ pub fn rename(storage: &Storage, old: &FileName, new: &FileName, size: u64) -> R
         disk::rename(&storage.paths, old, new)?;
         Ok(pending)
     });
+    let moved = match &done {
+        Ok(_) => move_metadata(storage, old, new, timestamp),
+        Err(_) => Ok(()),
+    };
     entry.strike().map_err(failed)?;
     done.map_err(failed)?.settle();
     storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
-    let (Some(old_metadata), Some(new_metadata)) = (old.metadata(), new.metadata()) else { return Ok(()) };
-    if disk::lstat(&storage.paths, &old_metadata).is_err() {
+    moved.map_err(failed)
+}
+
+/// The metadata of a file that has another name now: two records that members of every kind understand.
+fn move_metadata(storage: &Storage, old: &FileName, new: &FileName, timestamp: i64) -> io::Result<()> {
+    let (Some(old), Some(new)) = (old.metadata(), new.metadata()) else { return Ok(()) };
+    if disk::lstat(&storage.paths, &old).is_err() {
         return Ok(());
     }
-    // Two records that members of every kind understand.
-    let created = storage.log(timestamp, Op::Create, &new_metadata).map_err(failed)?;
-    let deleted = storage.log(timestamp, Op::Delete, &old_metadata).map_err(failed)?;
-    disk::rename(&storage.paths, &old_metadata, &new_metadata).map_err(failed)?;
+    let created = storage.log(timestamp, Op::Create, &new)?;
+    let deleted = storage.log(timestamp, Op::Delete, &old)?;
+    disk::rename(&storage.paths, &old, &new)?;
     created.settle();
     deleted.settle();
     Ok(())
+}
+
+/// Writes down that a file and what belongs to it are being deleted. `None` on a full disk, where deletes work too.
+pub(crate) fn enter_delete(storage: &Storage, name: &FileName) -> Result<Option<Entry>, Refused> {
+    let record = Record { timestamp: now(), op: Op::Delete, replica: false, name: name.logic(), more: None };
+    let entered = NewFile::create(&storage.paths, name.path())
+        .and_then(|mut temp| journal::enter(&mut temp, b"", &record, storage.durable.waits()));
+    match entered {
+        Ok(entry) => Ok(Some(entry)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Ok(None)
+        }
+        Err(error) => Err(Refused::io("delete", name, &error)),
+    }
 }
 
 fn open(storage: &Storage, name: &FileName) -> io::Result<File> {

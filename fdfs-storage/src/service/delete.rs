@@ -13,6 +13,7 @@ use fdfs_net::Conn;
 use super::{Answer, Body, Refused};
 use crate::disk;
 use crate::dups;
+use crate::edit;
 use crate::storage::{Storage, now};
 
 /// Removes a file or link, its metadata, and for a slave that is a link the content it points to.
@@ -50,16 +51,39 @@ fn all(storage: &Storage, name: &FileName, counted: bool) -> (Option<bool>, Resu
     let done = (|| {
         // A client that sets metadata at this moment finds the file gone, or has them removed here.
         let _alone = metadata.as_ref().map(|metadata| storage.lock_name(metadata));
-        if link && name.is_slave() && !counted {
-            remove_target(storage, name)?;
+        let metadata = metadata.filter(|metadata| disk::lstat(&storage.paths, metadata).is_ok());
+        let target = link && name.is_slave() && !counted;
+        // More than one file goes: a process that is killed in between completes it at its next start.
+        let entry = match metadata.is_some() || target {
+            true => edit::enter_delete(storage, name)?,
+            false => None,
+        };
+        let done = (|| {
+            if target {
+                remove_target(storage, name)?;
+            }
+            remove(storage, name)?;
+            metadata.map_or(Ok(()), |metadata| remove(storage, &metadata))
+        })();
+        if let Some(entry) = entry {
+            entry.strike().map_err(|error| Refused::io("delete", name, &error))?;
         }
-        remove(storage, name)?;
-        match &metadata {
-            Some(metadata) if disk::lstat(&storage.paths, metadata).is_ok() => remove(storage, metadata),
-            _ => Ok(()),
-        }
+        done
     })();
     (Some(link), done)
+}
+
+/// Completes what a killed process began with [`all`].
+pub(crate) fn complete(storage: &Storage, name: &FileName) -> Result<(), Refused> {
+    let is_there = |name: &FileName| disk::lstat(&storage.paths, name).is_ok();
+    if is_there(name) {
+        let counted = storage.dups.as_ref().is_some_and(|dups| dups.counts(name));
+        return all(storage, name, counted).1;
+    }
+    match name.metadata().filter(is_there) {
+        Some(metadata) => remove(storage, &metadata),
+        None => Ok(()),
+    }
 }
 
 /// Record first: a record whose file is still there is stepped over by replication.

@@ -22,7 +22,7 @@ use crate::access::{self, AccessLog, Line};
 use crate::disk::Use;
 use crate::storage::Storage;
 use crate::sync;
-pub(crate) use delete::remove;
+pub(crate) use delete::{complete as complete_delete, remove};
 pub(crate) use link::make as make_link;
 pub use refuse::Refused;
 pub use upload::Buffer;

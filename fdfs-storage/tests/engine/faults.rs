@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::bodies;
-use crate::support::{Running, request, until};
+use crate::support::{Running, name_of, request, until};
 
 /// Open files of this process that have no name and lie below `base`.
 fn unnamed_below(base: &Path) -> usize {
@@ -69,21 +69,35 @@ fn a_full_disk_refuses_and_keeps_nothing() {
     let running = Running::on(tempfile::tempdir().unwrap(), vec![at], |_, _| {});
     let mut client = running.client();
     let first = client.upload("bin", &[1; 5 << 20]);
+    assert_eq!(client.set_metadata(&first, b'O', b"a\x02b"), 0);
+    let metadata = running.file(&format!("{first}-m"));
     // Space was measured before the first file: the write fails in the middle.
     for _ in 0..3 {
         let mut client = running.client();
         assert_eq!(client.call(11, &bodies::upload(0xFF, "bin", &[2; 5 << 20])).0, 28);
-        assert_eq!(running.tree(), [running.file(&first)]);
-        assert_eq!(running.log().len(), 1);
+        assert_eq!(running.tree(), [running.file(&first), metadata.clone()]);
+        assert_eq!(running.log().len(), 2);
     }
     // Nothing of them is left: what fits still fits.
-    let second = client.upload("bin", &[3; 2 << 20]);
-    assert!(client.download(&second, 0, 0) == (0, vec![3; 2 << 20]));
+    let second = client.upload("bin", &[3; 2000 << 10]);
+    assert!(client.download(&second, 0, 0) == (0, vec![3; 2000 << 10]));
     running.storage.paths.measure().unwrap();
-    assert_eq!(client.call(11, &bodies::upload(0xFF, "bin", &[4; 900 << 10])).0, 0);
+    let (status, body) = client.call(11, &bodies::upload(0xFF, "bin", &[4; 900 << 10]));
+    assert_eq!(status, 0);
+    let third = name_of(&body);
     running.storage.paths.measure().unwrap();
     assert_eq!(client.call(11, &bodies::upload(0xFF, "bin", b"small")).0, 28);
     client.ping();
+    // A delete needs no room, with metadata neither.
+    let filler = std::fs::File::create(small.0.join("filler")).and_then(|mut file| {
+        while file.write_all(&[0; 4096]).is_ok() {}
+        file.sync_all()
+    });
+    filler.unwrap();
+    assert_eq!(client.delete(&first), 0);
+    let mut left = [running.file(&second), running.file(&third)];
+    left.sort();
+    assert_eq!(running.tree(), left);
     drop(running);
     drop(small);
 }
