@@ -34,6 +34,7 @@ pub struct Conn {
     out: BytesMut,
     timeout: Duration,
     max_body: usize,
+    answered: Option<Status>,
 }
 
 impl Conn {
@@ -45,7 +46,7 @@ impl Conn {
         max_body: usize,
     ) -> Self {
         let input = BytesMut::with_capacity(IDLE_BUFFER);
-        Self { stream, peer, local, input, out: BytesMut::new(), timeout, max_body }
+        Self { stream, peer, local, input, out: BytesMut::new(), timeout, max_body, answered: None }
     }
 
     /// Address of the other end.
@@ -132,6 +133,7 @@ impl Conn {
 
     /// A reply that is only a status.
     pub fn reply_status(&mut self, status: Status) {
+        self.answered = Some(status);
         self.out.extend_from_slice(&Header::answer(status).encode());
     }
 
@@ -144,7 +146,33 @@ impl Conn {
 
     /// The header of a successful reply; `len` bytes of body follow through [`Conn::out`] or [`Conn::send_file`].
     pub fn reply_head(&mut self, len: u64) {
+        self.answered = Some(Status::OK);
         self.out.extend_from_slice(&Header::success(len).encode());
+    }
+
+    /// Leaves room for the header of a reply; its body follows through [`Conn::out`], then [`Conn::finish`].
+    pub fn begin(&mut self) -> usize {
+        let at = self.out.len();
+        self.out.extend_from_slice(&[0; Header::SIZE]);
+        at
+    }
+
+    /// Writes the header that [`Conn::begin`] left room for. With a status other than 0 the body is dropped.
+    pub fn finish(&mut self, at: usize, status: Status) {
+        if !status.is_ok() {
+            self.out.truncate(at + Header::SIZE);
+        }
+        let len = self.out.len().saturating_sub(at + Header::SIZE);
+        let head = if status.is_ok() { Header::success(len as u64) } else { Header::answer(status) };
+        if let Some(field) = self.out.get_mut(at..at + Header::SIZE) {
+            field.copy_from_slice(&head.encode());
+        }
+        self.answered = Some(status);
+    }
+
+    /// The status of the reply that began last; `None`: none since the last call.
+    pub(crate) fn take_answered(&mut self) -> Option<Status> {
+        self.answered.take()
     }
 
     /// What is going to be written.

@@ -3,7 +3,8 @@
 //! - [`Server`] accepts connections, [`Service`] answers requests on them through [`Conn`];
 //! - [`Peer`] is a connection to another server;
 //! - [`daemon`] is the command line, the background, signals and the pid file;
-//! - [`log`] is the log file.
+//! - [`log`] is the log file;
+//! - [`metrics`] counts, and tells it over HTTP.
 
 mod allow;
 mod conn;
@@ -11,6 +12,8 @@ pub mod daemon;
 mod error;
 mod files;
 pub mod log;
+#[cfg_attr(feature = "sim", allow(dead_code, unused_imports))]
+pub mod metrics;
 mod net;
 mod peer;
 mod server;

@@ -8,6 +8,7 @@ use fdfs_core::fileid::FileName;
 
 use crate::binlog::Pending;
 use crate::disk::{NewFile, Use};
+use crate::stages::{Stage, Stages};
 use crate::storage::Storage;
 
 /// Names that are tried when one exists already.
@@ -29,7 +30,8 @@ pub async fn publish(
     naming: Naming<impl FnMut(&Storage, i64) -> FileName + Send + 'static>,
 ) -> io::Result<FileName> {
     let path = file.path();
-    storage.durable.content(path).await?;
+    let stages = storage.stages.as_ref();
+    Stages::time(stages, Stage::Commit, storage.durable.content(path)).await?;
     let record = Record::default();
     let (held, worker) = (record.0.clone(), Arc::clone(storage));
     let publishing = move || {
@@ -56,8 +58,9 @@ pub async fn publish(
         }
         Err(rustix::io::Errno::EXIST.into())
     };
-    let name = storage.paths.run(path, Use::Write, move |_| publishing()).await?;
-    storage.durable.commit(path).await?;
+    let publishing = storage.paths.run(path, Use::Write, move |_| publishing());
+    let name = Stages::time(stages, Stage::Publish, publishing).await?;
+    Stages::time(stages, Stage::Commit, storage.durable.commit(path)).await?;
     drop(record);
     Ok(name)
 }

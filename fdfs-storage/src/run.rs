@@ -11,6 +11,7 @@ use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::Status;
 use fdfs_net::daemon::{Loaded, Refusal, RunBy, Running};
 use fdfs_net::log::LogConf;
+use fdfs_net::metrics::{Endpoint, Requests, Traffic};
 use fdfs_net::{AllowHosts, CancellationToken, Live, Server, ServerConf, raise_open_files};
 
 use crate::access::AccessLog;
@@ -18,6 +19,7 @@ use crate::binlog::Binlog;
 use crate::disk::{StorePaths, Threads};
 use crate::dups;
 use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
+use crate::metrics;
 use crate::recovery;
 use crate::reload::Reload;
 use crate::scrub;
@@ -77,7 +79,7 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
     for text in not_applied(&settings) {
         tracing::warn!("{text}");
     }
-    let (listen, bound, live) = bind(&settings)?;
+    let Sockets { listen, bound, live, endpoint } = bind(&settings)?;
     // A store path that is not there is refused by name below.
     let stores = settings.store_paths.iter().map(|store| PathBuf::from(&store.path));
     let folders: Vec<PathBuf> = stores.filter(|path| path.is_dir()).map(|path| path.join("data")).collect();
@@ -140,6 +142,11 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
             tracing::error!(%error, "the access log cannot begin a new file");
         }
     });
+    if let Some(Figures { endpoint, traffic, requests }) = endpoint {
+        let page = metrics::page(&storage, traffic, requests);
+        // It ends by itself with the daemon.
+        endpoint.start(page, running.stop.clone()).map_err(|error| Refusal::io("metrics", &error))?;
+    }
     serve(&storage, trackers, bound, running)
 }
 
@@ -171,7 +178,22 @@ fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
     .collect()
 }
 
-fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound, Arc<Live>), Refusal> {
+/// The sockets of the daemon.
+struct Sockets {
+    listen: Vec<SocketAddr>,
+    bound: fdfs_net::Bound,
+    live: Arc<Live>,
+    endpoint: Option<Figures>,
+}
+
+/// The metrics endpoint and what it counts.
+struct Figures {
+    endpoint: Endpoint,
+    traffic: Arc<Traffic>,
+    requests: Arc<Requests>,
+}
+
+fn bind(settings: &StorageSettings) -> Result<Sockets, Refusal> {
     let mut conf = ServerConf::new(start::listen(settings)?);
     let (allow, warnings) = AllowHosts::parse(&settings.allow_hosts);
     for warning in warnings {
@@ -183,8 +205,15 @@ fn bind(settings: &StorageSettings) -> Result<(Vec<SocketAddr>, fdfs_net::Bound,
     conf.buff_size = settings.buffer();
     conf.reserved_peers = RESERVED.min(conf.max_connections / 4);
     let live = Arc::clone(&conf.live);
+    let endpoint = Endpoint::bind(settings.metrics_port, settings.metrics_bind_addr, &conf.listen)
+        .map_err(|error| Refusal::io("metrics", &error))?
+        .map(|endpoint| {
+            let (traffic, requests) = (Arc::clone(&conf.traffic), Requests::new(conf.workers));
+            Figures { endpoint, traffic, requests }
+        });
+    conf.requests = endpoint.as_ref().map(|figures| Arc::clone(&figures.requests));
     let bound = Server::bind(conf).map_err(|error| Refusal::io("network", &error))?;
-    Ok((bound.local_addrs(), bound, live))
+    Ok(Sockets { listen: bound.local_addrs(), bound, live, endpoint })
 }
 
 /// `None` when the daemon is stopped before a tracker has answered.

@@ -20,6 +20,8 @@ use crate::durable::Durable;
 use crate::identity::{Identity, Params};
 use crate::link::Answers;
 use crate::members::Members;
+use crate::scrub::Scrubbed;
+use crate::stages::Stages;
 use crate::state::{InitFlag, Stat, save};
 use crate::sync::{Fences, Peers, Synced};
 
@@ -52,6 +54,12 @@ pub struct Storage {
     pub access: Option<AccessLog>,
     /// Which content is here already, when that is asked.
     pub dups: Option<Dups>,
+    /// How long stages take, when somebody asks.
+    pub stages: Option<Stages>,
+    /// What the scrub found.
+    pub scrubbed: Scrubbed,
+    /// Start, Unix seconds.
+    pub started: i64,
     /// How far replication to each member is.
     pub peers: Peers,
     /// The streams of each member that sends here.
@@ -81,6 +89,9 @@ impl Storage {
         Ok(Arc::new(Self {
             access,
             dups,
+            stages: Stages::new(settings.metrics_port),
+            scrubbed: Scrubbed::default(),
+            started: now(),
             durable,
             settings,
             identity,

@@ -8,6 +8,8 @@ mod elect;
 mod files;
 mod follow;
 mod link;
+#[cfg(not(feature = "sim"))]
+mod metrics;
 mod owner;
 mod params;
 mod peers;

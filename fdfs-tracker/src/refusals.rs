@@ -29,6 +29,11 @@ impl Refusals {
         }
     }
 
+    /// All counts, by command, status and reason.
+    pub fn all(&self) -> BTreeMap<(u8, u8, &'static str), u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Writes the counts to the log.
     pub fn dump(&self) {
         for ((cmd, status, why), count) in &*self.counts.lock().unwrap_or_else(PoisonError::into_inner) {

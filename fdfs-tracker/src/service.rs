@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use fdfs_core::cluster::persist::TrackerStatus;
 use fdfs_core::cluster::{Joined, Refusal, Rules};
 use fdfs_core::settings::TrackerSettings;
@@ -159,26 +159,21 @@ impl Service for Tracker {
     ) -> Result<Flow, ConnError> {
         let body = conn.body(&head).await?;
         let request = Request { shared: &self.0, cmd: head.cmd, body };
-        let at = conn.out().len();
-        conn.out().put_bytes(0, Header::SIZE);
+        let at = conn.begin();
         let done = match answer_from_view(session, &request, conn.out()) {
             Some(done) => done.map_err(Stop::Refused),
             None => Box::pin(answer_by_owner(session, &request, conn.out())).await,
         };
-        let head = match done {
-            Ok(()) => Header::success((conn.out().len() - at - Header::SIZE) as u64),
+        match done {
+            Ok(()) => conn.finish(at, Status::OK),
             Err(Stop::Refused(refusal)) => {
                 self.0.refusals.count(request.cmd, refusal, session.peer);
-                conn.out().truncate(at + Header::SIZE);
-                Header::answer(refusal.status)
+                conn.finish(at, refusal.status);
             }
             Err(Stop::Conn(error)) => {
                 conn.out().truncate(at);
                 return Err(error);
             }
-        };
-        if let Some(field) = conn.out().get_mut(at..at + Header::SIZE) {
-            field.copy_from_slice(&head.encode());
         }
         Ok(Flow::Keep)
     }

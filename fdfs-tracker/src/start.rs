@@ -87,7 +87,10 @@ impl Start {
         #[cfg_attr(feature = "sim", expect(unused_variables, clippy::let_unit_value))]
         let (owner, owner_thread) = Owner::start(state, saver).map_err(StartError::io("cluster thread"))?;
         let port = listen.first().map_or(self.conf.port, SocketAddr::port);
-        let server = server_conf(&self.conf, listen, &owner);
+        #[cfg_attr(feature = "sim", expect(unused_mut))]
+        let mut server = server_conf(&self.conf, listen, &owner);
+        #[cfg(not(feature = "sim"))]
+        let figures = Figures::bind(&self.conf, &mut server).map_err(StartError::io("metrics"))?;
         #[cfg(not(feature = "sim"))]
         let live = Arc::clone(&server.live);
         let server = Server::bind(server).map_err(StartError::io(format!("cannot listen on port {port}")))?;
@@ -115,8 +118,33 @@ impl Start {
             #[cfg(not(feature = "sim"))]
             live,
             #[cfg(not(feature = "sim"))]
+            figures,
+            #[cfg(not(feature = "sim"))]
             owner_thread,
         })
+    }
+}
+
+/// The metrics endpoint and what it counts.
+#[cfg(not(feature = "sim"))]
+struct Figures {
+    endpoint: fdfs_net::metrics::Endpoint,
+    traffic: Arc<fdfs_net::metrics::Traffic>,
+    requests: Arc<fdfs_net::metrics::Requests>,
+}
+
+#[cfg(not(feature = "sim"))]
+impl Figures {
+    /// Opens its socket, if a port is configured; then `server` counts requests too.
+    fn bind(conf: &TrackerSettings, server: &mut ServerConf) -> io::Result<Option<Self>> {
+        use fdfs_net::metrics::{Endpoint, Requests};
+        let Some(endpoint) = Endpoint::bind(conf.metrics_port, conf.metrics_bind_addr, &server.listen)?
+        else {
+            return Ok(None);
+        };
+        let requests = Requests::new(server.workers);
+        server.requests = Some(Arc::clone(&requests));
+        Ok(Some(Self { endpoint, traffic: Arc::clone(&server.traffic), requests }))
     }
 }
 
@@ -126,6 +154,8 @@ pub struct Ready {
     server: Bound,
     #[cfg(not(feature = "sim"))]
     live: Arc<fdfs_net::Live>,
+    #[cfg(not(feature = "sim"))]
+    figures: Option<Figures>,
     #[cfg(not(feature = "sim"))]
     owner_thread: std::thread::JoinHandle<()>,
 }
@@ -181,6 +211,11 @@ impl Ready {
                 .spawn(run)
                 .map_err(StartError::io("election thread"))?
         };
+        if let Some(Figures { endpoint, traffic, requests }) = self.figures {
+            let page = crate::metrics::page(&shared, traffic, requests);
+            // It ends by itself with the daemon.
+            endpoint.start(page, stop.clone()).map_err(StartError::io("metrics"))?;
+        }
         let served = self.server.run(Arc::new(Tracker(Arc::clone(&shared))), stop.clone());
         stop.cancel();
         if election.join().is_err() {

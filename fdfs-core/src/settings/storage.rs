@@ -1,5 +1,6 @@
 //! `storage.conf` (storage 2, replication 4).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -121,6 +122,11 @@ pub struct StorageSettings {
     /// Who may connect, repeatable: `*` (default) for everybody, address, network, host name, `10.0.1.[1-15,20]`.
     #[serde(deserialize_with = "one_or_more")]
     pub allow_hosts: Vec<String>,
+    /// Default 0 = none: port of the metrics, Prometheus text at `/metrics` over HTTP. New here.
+    pub metrics_port: u16,
+    /// Address for it, default that of `bind_addr`, or all. New here.
+    #[serde(deserialize_with = "super::types::ip_or_none")]
+    pub metrics_bind_addr: Option<IpAddr>,
     /// Default 256, 1 to 256: folders per level in each store path.
     pub subdir_count_per_path: u16,
     /// Default 1, 1 to 256: number of store paths; see [`Self::store_paths`].
@@ -222,6 +228,8 @@ impl Default for StorageSettings {
             run_by_group: String::new(),
             run_by_user: String::new(),
             allow_hosts: vec!["*".into()],
+            metrics_port: 0,
+            metrics_bind_addr: None,
             subdir_count_per_path: 256,
             store_path_count: 1,
             file_distribute_path_mode: 0,

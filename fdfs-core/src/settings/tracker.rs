@@ -1,5 +1,6 @@
 //! `tracker.conf` (tracker 9.2).
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -90,6 +91,11 @@ pub struct TrackerSettings {
     /// Who may connect, repeatable: `*` (default) for everybody, address, network, host name, `10.0.1.[1-15,20]`.
     #[serde(deserialize_with = "one_or_more")]
     pub allow_hosts: Vec<String>,
+    /// Default 0 = none: port of the metrics, Prometheus text at `/metrics` over HTTP. New here.
+    pub metrics_port: u16,
+    /// Address for it, default that of `bind_addr`, or all. New here.
+    #[serde(deserialize_with = "super::types::ip_or_none")]
+    pub metrics_bind_addr: Option<IpAddr>,
     /// Seconds, default 100: a storage that was silent for so long is offline.
     pub check_active_interval: Secs,
     /// Bytes, default 512KB, at least 64KB: stack of a thread. The existing daemons use 256KB.
@@ -189,6 +195,8 @@ impl Default for TrackerSettings {
             run_by_group: String::new(),
             run_by_user: String::new(),
             allow_hosts: vec!["*".into()],
+            metrics_port: 0,
+            metrics_bind_addr: None,
             check_active_interval: Secs(100),
             thread_stack_size: Size(512 << 10),
             storage_ip_changed_auto_adjust: true,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -63,6 +64,14 @@ macro_rules! word_type {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a value of this kind")]
 pub struct BadText;
+
+/// Field of an address; empty: none.
+pub(super) fn ip_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpAddr>, D::Error> {
+    read(from, WORD, "an IP address", |text| match text {
+        "" => Some(None),
+        text => text.parse().ok().map(Some),
+    })
+}
 
 /// Field of a group name.
 pub(super) fn group_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GroupName>, D::Error> {

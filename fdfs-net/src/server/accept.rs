@@ -15,7 +15,7 @@ const BACKLOG: i32 = 1024;
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A listening socket; `[::]` falls back to `0.0.0.0` on machines without IPv6.
-pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let any6 = matches!(addr.ip(), IpAddr::V6(ip) if ip.is_unspecified());
     match open(addr, any6) {
         Err(error) if any6 && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
@@ -77,6 +77,7 @@ impl Acceptor<'_> {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "accept failed");
+                    self.shared.conf.traffic.failed.fetch_add(1, Relaxed);
                     self.make_room(1);
                     tokio::time::sleep(BACK_OFF).await;
                 }
@@ -89,9 +90,10 @@ impl Acceptor<'_> {
         let conf = &self.shared.conf;
         if !conf.live.allows(&conf.allow, peer.ip()) {
             tracing::error!(%peer, "connection refused: not in allow_hosts");
+            conf.traffic.not_allowed.fetch_add(1, Relaxed);
             return;
         }
-        let open = self.shared.open.load(Relaxed);
+        let open = conf.traffic.open.load(Relaxed);
         let most = conf.live.max_connections(conf.max_connections);
         let limit = match (conf.is_peer)(peer.ip().to_canonical()) {
             true => most,
@@ -103,16 +105,17 @@ impl Acceptor<'_> {
         }
         if open >= limit {
             tracing::warn!(%peer, open, limit, "connection refused: max_connections reached");
+            conf.traffic.full.fetch_add(1, Relaxed);
             return;
         }
         let Ok(stream) = stream.into_std().and_then(|stream| tune(stream, conf.network_timeout)) else {
             return;
         };
-        self.shared.open.fetch_add(1, Relaxed);
+        conf.traffic.enter();
         if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.open())
             && !worker.send(Task::Serve(stream, peer))
         {
-            self.shared.open.fetch_sub(1, Relaxed);
+            conf.traffic.leave();
         }
     }
 

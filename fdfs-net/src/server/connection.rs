@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use fdfs_core::wire::{Status, cmd};
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Flow, Service, Shared};
 use crate::conn::Conn;
 use crate::error::ConnError;
+use crate::metrics::Recorder;
 use crate::net::TcpStream;
 
 /// The connections of a worker, to find those that are idle.
@@ -33,7 +35,7 @@ impl Table {
     /// Closes the `n` connections that are idle longest, but none of a cluster peer: those are idle most of the time, and
     /// room for a client is not worth a member.
     #[cfg_attr(feature = "sim", expect(dead_code))]
-    pub fn reap(&self, n: usize, is_peer: impl Fn(IpAddr) -> bool) {
+    pub fn reap(&self, n: usize, is_peer: impl Fn(IpAddr) -> bool) -> usize {
         let all = self.all.borrow();
         let mut idle: Vec<_> = all
             .iter()
@@ -42,9 +44,9 @@ impl Table {
             .filter_map(|entry| Some((entry.idle.get()?, entry)))
             .collect();
         idle.sort_by_key(|(since, _)| *since);
-        for (_, entry) in idle.into_iter().take(n) {
-            entry.leave.cancel();
-        }
+        idle.truncate(n);
+        idle.iter().for_each(|(_, entry)| entry.leave.cancel());
+        idle.len()
     }
 
     /// Every connection ends after the request that is under way.
@@ -76,6 +78,7 @@ pub(super) async fn serve<S: Service>(
     service: Arc<S>,
     shared: &Shared,
     table: &Table,
+    recorder: Option<Recorder>,
     stream: TcpStream,
     peer: SocketAddr,
 ) {
@@ -84,11 +87,14 @@ pub(super) async fn serve<S: Service>(
     let mut conn = Conn::new(stream, peer, local, shared.conf.network_timeout, shared.conf.buff_size);
     let mut session = service.connected(peer, local);
     let entry = table.enter(peer.ip());
-    match requests(&service, shared, &mut session, &mut conn, &entry).await {
+    match requests(&service, shared, recorder.as_ref(), &mut session, &mut conn, &entry).await {
         Ok(Flow::Close) => conn.close().await,
         Ok(Flow::Keep) => {}
         Err(ConnError::Closed) => tracing::debug!(%peer, "connection closed in the middle of a request"),
-        Err(error) => tracing::warn!(%peer, %error, "connection given up"),
+        Err(error) => {
+            tracing::warn!(%peer, %error, "connection given up");
+            shared.conf.traffic.given_up.fetch_add(1, Relaxed);
+        }
     }
     table.remove(&entry);
     service.closed(&mut session);
@@ -98,6 +104,7 @@ pub(super) async fn serve<S: Service>(
 async fn requests<S: Service>(
     service: &Arc<S>,
     shared: &Shared,
+    recorder: Option<&Recorder>,
     session: &mut S::Session,
     conn: &mut Conn,
     entry: &Entry,
@@ -115,13 +122,20 @@ async fn requests<S: Service>(
         (first, _) = (false, entry.idle.set(None));
         let Some(body) = head.body() else {
             tracing::warn!(peer = %conn.peer(), cmd = head.cmd, len = head.len, "negative body length");
+            shared.conf.traffic.given_up.fetch_add(1, Relaxed);
             return Ok(Flow::Keep);
         };
-        let flow = match head.cmd {
+        let began = recorder.map(|recorder| (recorder, Instant::now()));
+        let done = match head.cmd {
             cmd::QUIT => return Ok(Flow::Keep),
-            cmd::ACTIVE_TEST => active_test(conn, body, shared.conf.close_on_bad_test).await?,
-            _ => service.handle(session, conn, head).await?,
+            cmd::ACTIVE_TEST => active_test(conn, body, shared.conf.close_on_bad_test).await,
+            _ => service.handle(session, conn, head).await,
         };
+        if let Some((recorder, began)) = began {
+            let answered = conn.take_answered().filter(|_| done.is_ok());
+            recorder.record(head.cmd, answered, began.elapsed());
+        }
+        let flow = done?;
         if flow == Flow::Close {
             return Ok(Flow::Close);
         }

@@ -15,7 +15,6 @@ mod worker;
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use fdfs_core::wire::Header;
@@ -24,7 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::allow::AllowHosts;
 use crate::conn::Conn;
 use crate::error::ConnError;
+use crate::metrics::{Requests, Traffic};
 
+#[cfg(not(feature = "sim"))]
+pub(crate) use accept::listen;
 pub use live::Live;
 #[cfg(not(feature = "sim"))]
 pub use run::{Bound, Server};
@@ -84,6 +86,10 @@ pub struct ServerConf {
     pub allow: AllowHosts,
     /// What changes of both while it runs.
     pub live: Arc<Live>,
+    /// Counts connections.
+    pub traffic: Arc<Traffic>,
+    /// Counts requests, when somebody wants to know.
+    pub requests: Option<Arc<Requests>>,
     /// Whether an address is a cluster peer and may use the reserved slots.
     pub is_peer: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
@@ -102,6 +108,8 @@ impl ServerConf {
             close_on_bad_test: true,
             allow: AllowHosts::anyone(),
             live: Arc::default(),
+            traffic: Arc::default(),
+            requests: None,
             is_peer: Arc::new(|_| false),
         }
     }
@@ -118,8 +126,5 @@ pub fn listen_addrs(bind_addr: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 /// What acceptor and workers share.
 struct Shared {
     conf: ServerConf,
-    /// Connections that are open.
-    #[cfg_attr(feature = "sim", expect(dead_code))]
-    open: AtomicUsize,
     stop: CancellationToken,
 }

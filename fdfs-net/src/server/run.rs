@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +40,7 @@ impl Bound {
     /// Serves until `stop`, then closes idle connections at once, lets requests under way finish for at most the
     /// drain time, and returns. Blocks the calling thread, which is the acceptor.
     pub fn run<S: Service>(self, service: Arc<S>, stop: CancellationToken) -> io::Result<()> {
-        let shared = Arc::new(Shared { conf: self.conf, open: AtomicUsize::new(0), stop });
+        let shared = Arc::new(Shared { conf: self.conf, stop });
         let workers = (0..shared.conf.workers.max(1))
             .map(|index| worker::spawn(index, Arc::clone(&service), Arc::clone(&shared)))
             .collect::<io::Result<Vec<_>>>()?;

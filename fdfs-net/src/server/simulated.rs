@@ -4,7 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +43,7 @@ impl Bound {
         let addr = self.conf.listen.first().copied();
         let addr = addr.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address"))?;
         let listener = TcpListener::bind(addr).await?;
-        let shared = Rc::new(Shared { conf: self.conf, open: AtomicUsize::new(0), stop });
+        let shared = Rc::new(Shared { conf: self.conf, stop });
         let table = Rc::new(Table::default());
         loop {
             let (stream, peer) = tokio::select! {
@@ -54,7 +53,7 @@ impl Bound {
             };
             let (service, shared, table) = (Arc::clone(&service), Rc::clone(&shared), Rc::clone(&table));
             tokio::task::spawn_local(same_clock(async move {
-                connection::serve(service, &shared, &table, stream, peer).await;
+                connection::serve(service, &shared, &table, None, stream, peer).await;
             }));
         }
         table.leave_all();

@@ -57,18 +57,20 @@ pub(super) fn spawn<S: Service>(
     let handle = Handle { tasks, open: Arc::clone(&open) };
     let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         let local = LocalSet::new();
-        local.block_on(&runtime, work(service, shared, open, inbox));
+        local.block_on(&runtime, work(index, service, shared, open, inbox));
     })?;
     Ok((handle, thread))
 }
 
 async fn work<S: Service>(
+    index: usize,
     service: Arc<S>,
     shared: Arc<Shared>,
     open: Arc<AtomicUsize>,
     mut inbox: UnboundedReceiver<Task>,
 ) {
     let (table, tracker) = (Rc::new(Table::default()), TaskTracker::new());
+    let recorder = shared.conf.requests.as_ref().map(|requests| requests.recorder(index));
     loop {
         let task = tokio::select! {
             biased;
@@ -77,14 +79,17 @@ async fn work<S: Service>(
         };
         match task {
             None => break,
-            Some(Task::Reap(n)) => table.reap(n, |ip| (shared.conf.is_peer)(ip)),
+            Some(Task::Reap(n)) => {
+                let reaped = table.reap(n, |ip| (shared.conf.is_peer)(ip));
+                shared.conf.traffic.reaped.fetch_add(reaped as u64, Relaxed);
+            }
             Some(Task::Serve(stream, peer)) => {
                 let guard = Count { all: Arc::clone(&shared), mine: Arc::clone(&open) };
                 // Dropping the guard uncounts a socket that the runtime does not take.
                 let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                let (service, table) = (Arc::clone(&service), Rc::clone(&table));
+                let (service, table, recorder) = (Arc::clone(&service), Rc::clone(&table), recorder.clone());
                 tracker.spawn_local(async move {
-                    connection::serve(service, &guard.all, &table, stream, peer).await;
+                    connection::serve(service, &guard.all, &table, recorder, stream, peer).await;
                 });
             }
         }
@@ -110,7 +115,7 @@ struct Count {
 
 impl Drop for Count {
     fn drop(&mut self) {
-        self.all.open.fetch_sub(1, Relaxed);
+        self.all.conf.traffic.leave();
         self.mine.fetch_sub(1, Relaxed);
     }
 }

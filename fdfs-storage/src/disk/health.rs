@@ -66,6 +66,18 @@ impl Condition {
         }
     }
 
+    /// One word for it, for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Slow(_) => "slow",
+            Self::Full => "full",
+            Self::ReadOnly => "read-only",
+            Self::Failing(_) => "failing",
+            Self::Hanging => "hanging",
+        }
+    }
+
     /// Whether it may take new files.
     pub fn takes_files(self) -> bool {
         matches!(self, Self::Good | Self::Slow(_))

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use fdfs_core::fileid::{FileName, StorePath};
@@ -22,6 +23,17 @@ pub(crate) struct Found {
     pub files: u64,
     pub damaged: u64,
     pub healed: u64,
+}
+
+/// What all rounds since the start found.
+#[derive(Debug, Default)]
+pub struct Scrubbed {
+    /// Files that were read.
+    pub files: AtomicU64,
+    /// Damaged ones.
+    pub damaged: AtomicU64,
+    /// Of those, replaced by a good copy at once.
+    pub healed: AtomicU64,
 }
 
 /// Rounds until `stop`, if a rate is configured. Blocks.
@@ -105,18 +117,21 @@ fn round(
                 return;
             }
             found.files += 1;
+            storage.scrubbed.files.fetch_add(1, Relaxed);
+            let mut act = |name: &FileName| {
+                let healed = u64::from(damaged(name));
+                (found.damaged, found.healed) = (found.damaged + 1, found.healed + healed);
+                storage.scrubbed.damaged.fetch_add(1, Relaxed);
+                storage.scrubbed.healed.fetch_add(healed, Relaxed);
+            };
             match check(storage, &name, &mut *pace) {
-                Ok(Verdict::Damaged) => {
-                    found.damaged += 1;
-                    found.healed += u64::from(damaged(&name));
-                }
+                Ok(Verdict::Damaged) => act(&name),
                 Ok(_) => {}
                 // Deleted meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     tracing::error!(%name, %error, "scrub: cannot be read");
-                    found.damaged += 1;
-                    found.healed += u64::from(damaged(&name));
+                    act(&name);
                 }
             }
         }

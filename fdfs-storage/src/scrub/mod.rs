@@ -6,6 +6,7 @@ mod check;
 mod heal;
 mod inventory;
 
+pub use background::Scrubbed;
 pub(crate) use background::run;
 pub(crate) use check::is_old_crc;
 pub use check::{Verdict, check};

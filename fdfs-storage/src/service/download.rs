@@ -10,6 +10,7 @@ use fdfs_net::{Conn, SLICE};
 
 use super::{Answer, Body, Refused};
 use crate::disk;
+use crate::stages::{Stage, Stages};
 use crate::storage::Storage;
 
 /// The bytes of a file, from the page cache by sendfile. An empty file, and a range that begins at the end, are empty
@@ -24,7 +25,8 @@ pub(super) async fn download(
     let request = Download::parse(&request)?;
     let name = storage.name(request.file.group, request.file.name)?;
     body.names(|| name.logic());
-    let opened = storage.paths.open_file(&name).await;
+    let stages = storage.stages.as_ref();
+    let opened = Stages::time(stages, Stage::Open, storage.paths.open_file(&name)).await;
     storage.stat.count(stat::FILE_OPEN, opened.is_ok());
     let file = Arc::new(opened.map_err(|error| Refused::io("open", name, &error))?);
     let meta = rustix::fs::fstat(&file).map_err(|error| Refused::io("stat", name, &error.into()))?;
@@ -41,7 +43,8 @@ pub(super) async fn download(
     first.map_err(|error| Refused::io("read", name, &error))?;
     conn.reply_head(len);
     body.sent = len;
-    let sent = conn.send_file_with(file.as_fd(), request.offset, len, ready).await;
+    let sending = conn.send_file_with(file.as_fd(), request.offset, len, ready);
+    let sent = Stages::time(stages, Stage::Send, sending).await;
     storage.stat.count(stat::FILE_READ, sent.is_ok());
     storage.stat.count(stat::DOWNLOAD, sent.is_ok());
     storage.stat.count_bytes(stat::DOWNLOAD_BYTES, len, sent.is_ok());

@@ -16,6 +16,7 @@ use super::{Answer, Body, Refused};
 use crate::disk::{self, Choose, Claim, Dir, NewFile, Use};
 use crate::dups::{self, New, Signer, Stored};
 use crate::publish::{Naming, publish};
+use crate::stages::{Stage, Stages};
 use crate::storage::Storage;
 
 pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
@@ -23,10 +24,13 @@ pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     let fixed = body.take(conn, Upload::HEAD).await?;
     let request = Upload::parse(&fixed, total)?;
     let kind = if head.cmd == cmd::UPLOAD_APPENDER_FILE { Kind::Appender } else { Kind::Normal };
-    let (mut claim, mut file) = place(storage, request.path, request.size).await?;
+    let stages = storage.stages.as_ref();
+    let placing = place(storage, request.path, request.size);
+    let (mut claim, mut file) = Stages::time(stages, Stage::Place, placing).await?;
     let looking = storage.dups.as_ref().filter(|dups| dups.looks() && kind == Kind::Normal);
     let mut signer = looking.map(|_| Signer::new(&storage.settings.file_signature_method));
-    let received = receive(storage, conn, body, &mut file, Some(&mut claim), signer.as_mut()).await;
+    let receiving = receive(storage, conn, body, &mut file, Some(&mut claim), signer.as_mut());
+    let received = Stages::time(stages, Stage::Receive, receiving).await;
     storage.stat.count(stat::FILE_WRITE, received.is_ok());
     if let (Some(dups), Some(signer), Ok(crc)) = (looking, signer, &received) {
         let new = New { size: request.size, crc: *crc, signature: signer.finish(), ext: request.ext };
@@ -97,7 +101,8 @@ pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, bo
         return Err(Refused::new(Status::NOSPC, "the store path of the master takes no new files"));
     }
     let mut file = new_file(storage, claim.path()).await?;
-    let done = match receive(storage, conn, body, &mut file, Some(&mut claim), None).await {
+    let receiving = receive(storage, conn, body, &mut file, Some(&mut claim), None);
+    let done = match Stages::time(storage.stages.as_ref(), Stage::Receive, receiving).await {
         Ok(_) => finish_slave(storage, name, file).await,
         Err(refused) => Err(refused),
     };

@@ -6,4 +6,4 @@ mod stat;
 
 pub use atomic_file::{clean, save};
 pub use init_flag::InitFlag;
-pub use stat::{Stat, read_saved};
+pub use stat::{SHARDS, Stat, read_saved, shard};

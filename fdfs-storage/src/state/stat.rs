@@ -8,7 +8,8 @@ use fdfs_core::dist::Dist;
 use fdfs_core::wire::list::{StatBlock, stat};
 use zerocopy::byteorder::big_endian::I64;
 
-const SHARDS: usize = 16;
+/// Counters that threads share out among them.
+pub const SHARDS: usize = 16;
 const COUNTERS: usize = 42;
 
 /// One thread's counters, on cache lines of their own.
@@ -25,6 +26,11 @@ thread_local! {
     static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Relaxed) % SHARDS);
 }
 
+/// The number of this thread's counters.
+pub fn shard() -> usize {
+    MINE.with(Cell::get)
+}
+
 impl Stat {
     /// Counters that start with what was saved.
     pub fn new(saved: &[i64; COUNTERS]) -> Self {
@@ -37,8 +43,7 @@ impl Stat {
 
     /// Adds to one counter of [`stat`].
     pub fn add(&self, counter: usize, n: u64) {
-        let shard = MINE.with(Cell::get);
-        self.shards[shard].0[counter].fetch_add(i64::try_from(n).unwrap_or(i64::MAX), Relaxed);
+        self.shards[shard()].0[counter].fetch_add(i64::try_from(n).unwrap_or(i64::MAX), Relaxed);
     }
 
     /// Counts one request: its total, and on success its success.
