@@ -78,7 +78,10 @@ impl Running {
             id: StorageId::new(b"10.66.0.21").unwrap(),
             ips: vec![[10, 66, 0, 21].into()],
             port: 23000,
-            source: Source::Ip([10, 66, 0, 21].into()),
+            source: match params.id_in_names {
+                true => Source::Id(100_001),
+                false => Source::Ip([10, 66, 0, 21].into()),
+            },
             up_time: 1,
         };
         let data = Path::new(&settings.base_path).join("data");
