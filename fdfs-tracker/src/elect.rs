@@ -58,6 +58,8 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         if !settled && work.shared.owner.view().trackers.myself().is_some() {
             tokio::time::sleep(SETTLE).await;
             settled = true;
+            let view = work.shared.owner.view();
+            view.trackers.others().for_each(|tracker| work.shared.meetings.arrange(tracker.first()));
         }
         tokio::select! {
             biased;

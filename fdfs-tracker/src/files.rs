@@ -1,11 +1,13 @@
 //! The data files: read at start, written by a thread of their own, crash-safe.
 
+mod set;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fdfs_core::cluster::persist::{
-    CHANGELOG_FILE, Files, GROUPS_FILE, SERVERS_FILE, STATUS_FILE, SYNCED_FILE, TrackerStatus,
+    CHANGELOG_FILE, Files, GROUPS_FILE, SERVERS_FILE, STATUS_FILE, SYNCED_FILE, TrackerStatus, legacy,
 };
 use fdfs_core::cluster::{Cluster, Rules};
 
@@ -23,19 +25,35 @@ impl DataDir {
         Ok(Self { path })
     }
 
-    /// The cluster as last saved, and what was wrong with the files.
+    /// The cluster as last saved, and what was wrong with the files. Files of an old version are converted and removed.
     pub fn load(&self, rules: &Rules) -> io::Result<(Cluster, Vec<String>)> {
-        let files = Files {
-            groups: self.text(GROUPS_FILE)?,
-            servers: self.text(SERVERS_FILE)?,
-            synced: self.text(SYNCED_FILE)?,
+        let mut wrong = Vec::new();
+        if let Some(line) = set::complete(self)? {
+            wrong.push(line);
+        }
+        let size = self.changelog_size();
+        let old = !self.path.join(GROUPS_FILE).exists() && self.path.join(legacy::GROUPS_FILE).exists();
+        let files = if old {
+            let (groups, servers) = (self.text(legacy::GROUPS_FILE)?, self.text(legacy::SERVERS_FILE)?);
+            let (files, lines) = legacy::convert(&groups, &servers);
+            wrong.extend(lines);
+            files
+        } else {
+            Files {
+                groups: self.text(GROUPS_FILE)?,
+                servers: self.text(SERVERS_FILE)?,
+                synced: self.text(SYNCED_FILE)?,
+            }
         };
-        let size = match fs::metadata(self.path.join(CHANGELOG_FILE)) {
-            Ok(meta) => meta.len(),
-            Err(error) if error.kind() == ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(Cluster::from_files(rules, &files, size))
+        let (cluster, lines) = Cluster::from_files(rules, &files, size);
+        wrong.extend(lines);
+        if old {
+            self.save(&cluster, rules.ids.is_some())?;
+            self.remove(legacy::GROUPS_FILE)?;
+            self.remove(legacy::SERVERS_FILE)?;
+            wrong.push(format!("{} and {} were converted", legacy::GROUPS_FILE, legacy::SERVERS_FILE));
+        }
+        Ok((cluster, wrong))
     }
 
     /// Times of the last run.
@@ -46,6 +64,11 @@ impl DataDir {
     /// Saves the times of this run.
     pub fn save_status(&self, status: TrackerStatus) -> io::Result<()> {
         self.replace(STATUS_FILE, status.encode().as_bytes())
+    }
+
+    /// Bytes of the change log; 0 when there is none.
+    pub fn changelog_size(&self) -> u64 {
+        fs::metadata(self.path.join(CHANGELOG_FILE)).map_or(0, |meta| meta.len())
     }
 
     /// At most `most` bytes of the change log from `offset` on.
@@ -68,22 +91,45 @@ impl DataDir {
         }
     }
 
-    /// Saves the cluster.
+    /// Saves the cluster: after a crash all three files are the old ones or the new ones.
     pub fn save(&self, cluster: &Cluster, use_ids: bool) -> io::Result<()> {
-        let files = cluster.to_files(use_ids);
-        self.replace(GROUPS_FILE, files.groups.as_bytes())?;
-        self.replace(SERVERS_FILE, files.servers.as_bytes())?;
-        self.replace(SYNCED_FILE, files.synced.as_bytes())
+        let Files { groups, servers, synced } = cluster.to_files(use_ids);
+        set::replace(self, &[(GROUPS_FILE, &groups), (SERVERS_FILE, &servers), (SYNCED_FILE, &synced)])
     }
 
     /// After a crash the file holds its old content or the new one, whole.
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let tmp = self.path.join(format!("{name}.tmp"));
-        let mut file = File::create(&tmp)?;
+        self.prepare(name, content)?;
+        self.rename(name)?;
+        self.sync()
+    }
+
+    /// Writes the temporary file.
+    fn prepare(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = File::create(self.tmp(name))?;
         file.write_all(content)?;
-        sync(&file)?;
-        fs::rename(&tmp, self.path.join(name))?;
+        sync(&file)
+    }
+
+    /// Gives the temporary file its name.
+    fn rename(&self, name: &str) -> io::Result<()> {
+        fs::rename(self.tmp(name), self.path.join(name))
+    }
+
+    fn tmp(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.tmp"))
+    }
+
+    /// Brings names to the disk.
+    fn sync(&self) -> io::Result<()> {
         sync(&File::open(&self.path)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Appends lines to the change log.

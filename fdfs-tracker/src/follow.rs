@@ -77,6 +77,7 @@ impl Link {
                 let mut peer = connect(shared, self.leader).await?;
                 peer.ask(cmd::TRACKER_JOIN_LEADER, &join_body(shared), 0).await?;
                 tracing::info!("following the tracker leader {}", self.leader);
+                shared.meetings.arrange(self.leader);
                 peer
             }
         };

@@ -8,6 +8,7 @@ mod elect;
 mod files;
 mod follow;
 mod link;
+mod meet;
 #[cfg(not(feature = "sim"))]
 mod metrics;
 mod owner;

@@ -3,16 +3,21 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use fdfs_core::cluster::{Cluster, Effects, Level, Note, Trackers};
+use fdfs_core::cluster::{Cluster, Effects, Level, Note, Refusal, Trackers};
+use fdfs_core::wire::Status;
 use fdfs_net::ConnError;
 use tokio::sync::oneshot;
 
-use crate::saver::Saver;
+use crate::saver::{Saver, Waiter};
+use crate::service::Stop;
 
 /// Most changes that one snapshot gathers.
 const BATCH: usize = 64;
+/// Longest wait for the disk.
+pub const DISK_TIME: Duration = Duration::from_secs(10);
 
 /// Everything that is known, as one value; a clone is a snapshot.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +28,8 @@ pub struct State {
     pub trackers: Trackers,
     /// Counts changes of any trunk server, starts at 1 (tracker 2).
     pub trunk_chg: u32,
+    /// Counts the changes that are saved.
+    pub saves: u64,
     /// What the followers of this leader told last, by their address in the tracker list.
     pub followers: HashMap<SocketAddr, Follower>,
 }
@@ -40,8 +47,11 @@ pub struct Follower {
     pub last_ping: i64,
 }
 
-/// Tells the asker, after the snapshot with its change was published.
-type Finish = Box<dyn FnOnce() + Send>;
+/// When and how the asker is told: once the snapshot with its change is published, or once that is on the disk.
+enum Finish {
+    Published(Box<dyn FnOnce() + Send>),
+    Saved(Waiter),
+}
 type Job = Box<dyn FnOnce(&mut State, &mut Effects) -> Finish + Send>;
 
 /// Applies changes and publishes snapshots.
@@ -54,20 +64,29 @@ struct Core {
 impl Core {
     /// Applies `first` and what follows it, as one snapshot.
     fn apply(&mut self, first: Job, mut next: impl FnMut() -> Option<Job>) {
-        let (mut out, mut finished) = (Effects::default(), Vec::new());
+        let (mut out, mut published, mut saved) = (Effects::default(), Vec::new(), Vec::new());
         let mut job = Some(first);
+        let mut jobs = 0;
         while let Some(change) = job {
-            finished.push(change(&mut self.state, &mut out));
-            job = if finished.len() < BATCH { next() } else { None };
+            match change(&mut self.state, &mut out) {
+                Finish::Published(finish) => published.push(finish),
+                Finish::Saved(waiter) => saved.push(waiter),
+            }
+            jobs += 1;
+            job = if jobs < BATCH { next() } else { None };
         }
         out.notes.drain(..).for_each(|note| log(&note));
         self.state.cluster.changelog_size += out.changelog.len() as u64;
+        let save = out.save || !out.changelog.is_empty();
+        self.state.saves += u64::from(save);
         let snapshot = Arc::new(self.state.clone());
         self.view.store(Arc::clone(&snapshot));
-        if out.save || !out.changelog.is_empty() {
-            self.saver.save(snapshot, out.changelog);
+        if save {
+            self.saver.save(snapshot, out.changelog, saved);
+        } else {
+            saved.into_iter().for_each(|waiter| waiter(true));
         }
-        finished.into_iter().for_each(|finish| finish());
+        published.into_iter().for_each(|finish| finish());
     }
 }
 
@@ -96,7 +115,7 @@ impl Owner {
             while let Some(first) = queue.blocking_recv() {
                 core.apply(first, || queue.try_recv().ok());
             }
-            core.saver.save(Arc::new(core.state), String::new());
+            core.saver.save(Arc::new(core.state), String::new(), Vec::new());
             core.saver.finish();
         };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
@@ -124,17 +143,39 @@ impl Owner {
         let (done, result) = oneshot::channel();
         self.hand_over(Box::new(move |state, out| {
             let result = change(state, out);
-            Box::new(move || drop(done.send(result)))
+            Finish::Published(Box::new(move || drop(done.send(result))))
         }));
         // Only while the daemon stops is there no owner.
         result.await.map_err(|_| ConnError::Closed)
+    }
+
+    /// Applies a change that an administrator or an address change asks for; its result comes back once it is on the disk.
+    ///
+    /// # Errors
+    /// 5 when it is in force but could not be saved (yet), or not within [`DISK_TIME`].
+    pub async fn apply_saved<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut State, &mut Effects) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Stop> {
+        let (done, result) = oneshot::channel();
+        self.hand_over(Box::new(move |state, out| {
+            let result = change(state, out);
+            Finish::Saved(Box::new(move |written| drop(done.send((result, written)))))
+        }));
+        let unsaved = Refusal::new(Status::IO, "in force, but the disk does not take it");
+        match tokio::time::timeout(DISK_TIME, result).await {
+            Err(_) => Err(unsaved.into()),
+            Ok(Err(_)) => Err(ConnError::Closed.into()),
+            Ok(Ok((Ok(_), false))) => Err(unsaved.into()),
+            Ok(Ok((result, _))) => Ok(result?),
+        }
     }
 
     /// Applies a change that nobody waits for.
     pub fn tell(&self, change: impl FnOnce(&mut State, &mut Effects) + Send + 'static) {
         self.hand_over(Box::new(move |state, out| {
             change(state, out);
-            Box::new(|| ())
+            Finish::Published(Box::new(|| ()))
         }));
     }
 

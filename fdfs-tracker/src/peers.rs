@@ -88,6 +88,8 @@ fn join_leader(session: &mut Session, request: &Request<'_>) -> Result<(), Stop>
         // It may have led on the other side of a partition: the storages are told again who leads.
         state.trackers.tell_again();
     });
+    // And storages may have joined there.
+    request.shared.meetings.arrange(addr);
     Ok(())
 }
 
@@ -127,8 +129,7 @@ fn files_start(session: &mut Session, request: &Request<'_>) -> Result<(), Stop>
     if view.cluster.is_empty() {
         return Err(Refusal::new(Status::NOENT, "no group is known").into());
     }
-    let files = SysFiles::of(&view.cluster, Arc::clone(request.shared).as_ref());
-    session.files = Some(files);
+    session.files = Some(SysFiles::of(request.shared));
     Ok(())
 }
 
@@ -137,17 +138,10 @@ fn one_file(session: &Session, request: &Request<'_>, out: &mut BytesMut) -> Res
     let bad = Refusal::new(Status::INVAL, "no such file or offset");
     let (index, offset) = request.body.split_first().ok_or(bad)?;
     let offset = offset.first_chunk().map(|offset| i64::from_be_bytes(*offset)).ok_or(bad)?;
-    let now;
-    let files = match &session.files {
-        Some(files) => files,
-        None => {
-            now = SysFiles::of(&request.shared.owner.view().cluster, request.shared);
-            &now
-        }
-    };
-    let (size, piece) = files.piece(*index, offset).ok_or(bad)?;
+    let files = session.files.as_ref().map_or_else(|| SysFiles::of(request.shared), Arc::clone);
+    let (size, piece) = files.piece(request.shared, *index, offset).ok_or(bad)?;
     out.put_i64(size);
-    out.put_slice(piece);
+    out.put_slice(&piece);
     Ok(())
 }
 

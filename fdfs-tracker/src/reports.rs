@@ -62,7 +62,7 @@ async fn join(session: &mut Session, request: &Request<'_>, out: &mut BytesMut) 
     let mut local = shared.bound.clone();
     local.push(session.local.ip());
     local.extend(head.tracker_ip.ip());
-    crate::transfer::fetch_if_new(&shared, &told, &local).await;
+    crate::meet::fetch_if_new(&shared, &told, &local).await;
     let peer = session.peer.ip();
     let applied = shared.owner.apply({
         let shared = Arc::clone(&shared);
@@ -214,7 +214,7 @@ async fn ip_changed(session: &Session, request: &Request<'_>) -> Result<(), Stop
     let change = move |state: &mut State, effects: &mut Effects| {
         state.cluster.ip_changed(&shared.rules(), crate::now(), &group, addrs, effects)
     };
-    request.shared.owner.apply(change).await??;
+    request.shared.owner.apply_saved(change).await?;
     Ok(())
 }
 
@@ -259,7 +259,7 @@ async fn delete(request: &Request<'_>) -> Result<(), Stop> {
     if request.cmd == cmd::DELETE_GROUP {
         exact(&request.body, 16)?;
         let group = known_name(&request.body)?;
-        owner.apply(move |state, effects| state.cluster.delete_group(&group, effects)).await??;
+        owner.apply_saved(move |state, effects| state.cluster.delete_group(&group, effects)).await?;
         return Ok(());
     }
     if !(17..=31).contains(&request.body.len()) {
@@ -270,7 +270,7 @@ async fn delete(request: &Request<'_>) -> Result<(), Stop> {
     let change = move |state: &mut State, effects: &mut Effects| {
         state.cluster.delete_storage(crate::now(), &group, &id, effects)
     };
-    owner.apply(change).await??;
+    owner.apply_saved(change).await?;
     Ok(())
 }
 

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::files::DataDir;
 use crate::owner::State;
 
+/// Told whether the state that it waits for is on the disk.
+pub type Waiter = Box<dyn FnOnce(bool) + Send>;
+
 /// What is written, and where.
 struct Work {
     dir: DataDir,
@@ -49,7 +52,7 @@ mod thread {
     use std::thread::JoinHandle;
     use std::time::Duration;
 
-    use super::{Arc, DataDir, State, Work, io};
+    use super::{Arc, DataDir, State, Waiter, Work, io};
 
     /// Between two tries while the disk takes nothing.
     const AGAIN: Duration = Duration::from_secs(1);
@@ -57,6 +60,7 @@ mod thread {
     struct Save {
         state: Arc<State>,
         changelog: String,
+        waiters: Vec<Waiter>,
     }
 
     /// The thread that writes the files. Of several states that wait only the latest is written.
@@ -74,9 +78,10 @@ mod thread {
             Ok(Self { queue, thread: std::thread::Builder::new().name("save".into()).spawn(run)? })
         }
 
-        /// Writes `changelog` and the state soon.
-        pub fn save(&mut self, state: Arc<State>, changelog: String) {
-            drop(self.queue.send(Save { state, changelog }));
+        /// Writes `changelog` and the state soon. The waiters hear of the first try: when that fails, the change is in force, and
+        /// saved later.
+        pub fn save(&mut self, state: Arc<State>, changelog: String, waiters: Vec<Waiter>) {
+            drop(self.queue.send(Save { state, changelog, waiters }));
         }
 
         /// Waits until everything is written.
@@ -95,9 +100,11 @@ mod thread {
                 None => saves.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(_) => saves.recv_timeout(AGAIN),
             };
+            let mut waiters = Vec::new();
             let mut latest = match (next, failed.take()) {
                 (Ok(save), _) => {
                     work.unwritten.push_str(&save.changelog);
+                    waiters.extend(save.waiters);
                     save.state
                 }
                 (Err(RecvTimeoutError::Timeout), Some(state)) => state,
@@ -106,9 +113,12 @@ mod thread {
             };
             while let Ok(later) = saves.try_recv() {
                 work.unwritten.push_str(&later.changelog);
+                waiters.extend(later.waiters);
                 latest = later.state;
             }
-            if !work.write(&latest) {
+            let written = work.write(&latest);
+            waiters.into_iter().for_each(|waiter| waiter(written));
+            if !written {
                 failed = Some(latest);
             }
         }
@@ -127,9 +137,10 @@ impl Saver {
     }
 
     /// Writes `changelog` and the state.
-    pub fn save(&mut self, state: Arc<State>, changelog: String) {
+    pub fn save(&mut self, state: Arc<State>, changelog: String, waiters: Vec<Waiter>) {
         self.0.unwritten.push_str(&changelog);
-        self.0.write(&state);
+        let written = self.0.write(&state);
+        waiters.into_iter().for_each(|waiter| waiter(written));
     }
 }
 
@@ -158,9 +169,11 @@ mod tests {
         let in_the_way = at(&format!("{GROUPS_FILE}.tmp"));
         std::fs::create_dir(&in_the_way).unwrap();
         let mut saver = Saver::start(dir, false).unwrap();
-        saver.save(Arc::new(State::default()), "1 group1 a b\n".into());
-        until("the first try", || at(CHANGELOG_FILE).exists());
-        assert!(!at(GROUPS_FILE).exists());
+        let (told, first) = std::sync::mpsc::channel();
+        let waiter = Box::new(move |written| told.send(written).unwrap());
+        saver.save(Arc::new(State::default()), "1 group1 a b\n".into(), vec![waiter]);
+        assert!(!first.recv_timeout(Duration::from_secs(60)).unwrap());
+        assert!(at(CHANGELOG_FILE).exists() && !at(GROUPS_FILE).exists());
         std::fs::remove_dir(&in_the_way).unwrap();
         until("the state is saved", || at(SYNCED_FILE).exists());
         saver.finish();

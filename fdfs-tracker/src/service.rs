@@ -14,9 +14,10 @@ use fdfs_net::{Conn, ConnError, Flow, Service};
 use tokio::sync::Notify;
 
 use crate::files::DataDir;
+use crate::meet::{Fetched, Meetings};
 use crate::owner::{Owner, State};
 use crate::refusals::Refusals;
-use crate::transfer::{Fetched, SysFiles};
+use crate::transfer::{Latest, SysFiles};
 
 /// What every connection shares.
 pub struct Shared {
@@ -46,6 +47,10 @@ pub struct Shared {
     pub wake: Notify,
     /// The files of another tracker, fetched at most once.
     pub fetched: Fetched,
+    /// Other trackers whose files are to be read.
+    pub meetings: Meetings,
+    /// The files for other trackers.
+    pub sys_files: Latest,
 }
 
 impl Shared {
@@ -98,7 +103,7 @@ pub struct Session {
     /// Trunk server change that it was told last, of a follower.
     pub trunk_chg: u32,
     /// Files that another tracker is reading.
-    pub files: Option<SysFiles>,
+    pub files: Option<Arc<SysFiles>>,
 }
 
 impl Session {

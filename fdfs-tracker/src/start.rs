@@ -17,7 +17,7 @@ use crate::owner::{Owner, State};
 use crate::refusals::Refusals;
 use crate::saver::Saver;
 use crate::service::{Gauge, Shared, Tracker};
-use crate::{admin, elect, params};
+use crate::{admin, elect, meet, params};
 
 /// Open files besides the connections: sockets, data files, log, runtimes.
 pub(crate) const OWN_FILES: u64 = 128;
@@ -111,6 +111,8 @@ impl Start {
             connections: Gauge::default(),
             wake: tokio::sync::Notify::new(),
             fetched: Default::default(),
+            meetings: Default::default(),
+            sys_files: Default::default(),
         };
         Ok(Ready {
             shared: Arc::new(shared),
@@ -189,8 +191,9 @@ impl Ready {
     #[cfg(feature = "sim")]
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let election = elect::run(Arc::clone(&self.shared), stop.clone());
-        let serving = self.server.run(Arc::new(Tracker(Arc::clone(&self.shared))), stop);
-        let (served, ()) = tokio::join!(serving, election);
+        let serving = self.server.run(Arc::new(Tracker(Arc::clone(&self.shared))), stop.clone());
+        let meeting = meet::run(Arc::clone(&self.shared), stop);
+        let (served, (), ()) = tokio::join!(serving, election, meeting);
         self.shared.save_status(crate::now());
         served.map_err(StartError::io("cannot serve"))
     }
@@ -205,7 +208,10 @@ impl Ready {
                 .enable_all()
                 .build()
                 .map_err(StartError::io("runtime of the election"))?;
-            let run = move || runtime.block_on(elect::run(shared, stop));
+            let run = move || {
+                let meeting = meet::run(Arc::clone(&shared), stop.clone());
+                runtime.block_on(async { tokio::join!(elect::run(shared, stop), meeting) });
+            };
             std::thread::Builder::new()
                 .name("election".into())
                 .spawn(run)

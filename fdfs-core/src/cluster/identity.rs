@@ -21,13 +21,11 @@ impl Cluster {
         if rules.ids.is_some() {
             return Err(Refusal::new(Status::OPNOTSUPP, "addresses are not identities here"));
         }
-        let id = |ip: IpAddr| {
-            StorageId::new(ip.to_string().as_bytes()).map_err(|_| Refusal::new(Status::INVAL, "bad address"))
-        };
+        let id = |ip| address_id(ip).ok_or(Refusal::new(Status::INVAL, "bad address"));
         let (old_id, new_id) = (id(old)?, id(new)?);
         let group = self.group_mut(name).ok_or(Refusal::unknown_group())?;
         let known = group.storage(&new_id).is_some();
-        let member = group.storage_mut(&old_id).ok_or(Refusal::unknown_storage())?;
+        let member = group.storage(&old_id).ok_or(Refusal::unknown_storage())?;
         match member.status {
             Deleted => return Err(Refusal::unknown_storage()),
             Online | Active | Recovery => return Err(Refusal::new(Status::BUSY, "the storage is in use")),
@@ -35,14 +33,7 @@ impl Cluster {
             _ if known => return Err(Refusal::new(Status::EXIST, "the new address is a member already")),
             _ => {}
         }
-        member.id = new_id;
-        member.ips = vec![new];
-        member.current_ip = 0;
-        let mut left = Storage::new(old_id, vec![old], ReadWrite::Both);
-        left.status = IpChanged;
-        left.port = member.port;
-        group.add(left);
-        group.rename(old_id, new_id);
+        group.readdress(&old_id, new);
         group.changed();
         out.save = true;
         out.changelog.push_str(&change_log_line(now, name, old_id.as_str(), IpChanged, new_id.as_str()));
@@ -59,7 +50,24 @@ impl Cluster {
     }
 }
 
+/// Without ids in use a member's address is its id.
+pub(super) fn address_id(ip: IpAddr) -> Option<StorageId> {
+    StorageId::new(ip.to_string().as_bytes()).ok()
+}
+
 impl super::Group {
+    /// The record of the member `old` continues with the address `new`; the caller checked that this is no member.
+    pub(super) fn readdress(&mut self, old: &StorageId, new: IpAddr) {
+        let (Some(new_id), Some(member)) = (address_id(new), self.storage_mut(old)) else { return };
+        let mut left = Storage::new(*old, std::mem::replace(&mut member.ips, vec![new]), ReadWrite::Both);
+        left.status = StorageStatus::IpChanged;
+        left.port = member.port;
+        member.id = new_id;
+        member.current_ip = 0;
+        self.add(left);
+        self.rename(*old, new_id);
+    }
+
     /// References to `old` mean `new`.
     fn rename(&mut self, old: StorageId, new: StorageId) {
         let renamed = |id: StorageId| if id == old { new } else { id };

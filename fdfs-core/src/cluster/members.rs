@@ -166,12 +166,7 @@ impl Cluster {
             Deleted => return Err(Refusal::new(Status::ALREADY, "the storage is deleted already")),
             _ => {}
         }
-        let mut gone = Storage::new(member.id, member.ips.clone(), member.rw);
-        gone.status = Deleted;
-        gone.port = member.port;
-        gone.session = member.session;
-        *member = gone;
-        group.forget_source(id);
+        retire(group, id, Deleted);
         group.changed();
         out.save = true;
         out.changelog.push_str(&change_log_line(now, name, id.as_str(), Deleted, ""));
@@ -216,6 +211,17 @@ impl Cluster {
         let group = self.group_mut(&who.group).ok_or(Refusal::unknown_group())?;
         group.storage_mut(&who.id).ok_or(Refusal::unknown_storage())
     }
+}
+
+/// Makes a member one that is gone: what was known of it is forgotten, and nobody waits for files from it.
+pub(super) fn retire(group: &mut Group, id: &StorageId, status: StorageStatus) {
+    let Some(member) = group.storage_mut(id) else { return };
+    let mut gone = Storage::new(member.id, member.ips.clone(), member.rw);
+    gone.status = status;
+    gone.port = member.port;
+    gone.session = member.session;
+    *member = gone;
+    group.forget_source(id);
 }
 
 impl Group {
@@ -272,6 +278,21 @@ impl Group {
         self.changed();
         out.info(format!("storage server {name}::{id} is new, status {status}: reported by a peer"));
         Ok(())
+    }
+
+    /// Nobody has a source that is no member.
+    pub(super) fn forget_unknown_sources(&mut self) -> Vec<(StorageId, StorageId)> {
+        let ids: Vec<StorageId> = self.in_join_order().map(|member| member.id).collect();
+        let unknown = |member: &Storage| {
+            member.source.filter(|source| !ids.contains(source)).map(|source| (member.id, source))
+        };
+        let orphans: Vec<_> = self.in_join_order().filter_map(unknown).collect();
+        for (id, _) in &orphans {
+            if let Some(member) = self.storage_mut(id) {
+                member.source = None;
+            }
+        }
+        orphans
     }
 
     /// Members whose source is gone have none.

@@ -14,6 +14,7 @@ mod members;
 mod names;
 mod negotiate;
 pub mod persist;
+mod reconcile;
 mod reports;
 mod rules;
 mod select;
@@ -25,6 +26,7 @@ pub use group::{Cluster, Cursor, Group, GroupPort, MEMBERS_MAX, PathSpace, Stora
 pub use identity::{change_log_line, storage_ids_page};
 pub use join::Joined;
 pub use names::FileFacts;
+pub use reconcile::{Missed, Removals};
 pub use rules::Rules;
 pub use select::StoreChoice;
 pub use trackers::{Leader, ListError, PeerStatus, TrackerAddr, Trackers, parse_lines, winner};

@@ -1,73 +1,16 @@
 //! Several trackers, as real processes: one leads, and when it is killed or frozen another one does.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fdfs_core::wire::cmd;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use crate::daemon::{Daemon, free_port};
 use crate::support::{Client, named, until};
-
-struct Daemon {
-    addr: SocketAddr,
-    base: tempfile::TempDir,
-    child: Child,
-}
-
-impl Daemon {
-    fn start(addr: SocketAddr) -> Self {
-        let base = tempfile::tempdir().unwrap();
-        let child = spawn(base.path(), addr);
-        Self { addr, base, child }
-    }
-
-    fn again(&mut self) {
-        self.child = spawn(self.base.path(), self.addr);
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Who leads, as this tracker says; `None` while it does not know or does not answer.
-    fn leader(&self) -> Option<SocketAddr> {
-        let mut client = Client::try_from(self.addr, "127.0.0.1").ok()?;
-        match client.try_call(cmd::GET_LEADER, &[])? {
-            (0, body) => String::from_utf8(body).unwrap().parse().ok(),
-            _ => None,
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(base: &Path, addr: SocketAddr) -> Child {
-    let conf = base.join("tracker.conf");
-    let text = format!("bind_addr = {}\nport = {}\nbase_path = {}\n", addr.ip(), addr.port(), base.display());
-    std::fs::write(&conf, text).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_fdfs_trackerd"))
-        .arg("-N")
-        .arg(&conf)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
 
 /// A storage that joins every tracker, again and again, and beats.
 struct Member {
@@ -120,7 +63,7 @@ impl Drop for Member {
 
 /// Addresses of one free port on loopback.
 fn addrs(hosts: &[&str]) -> Vec<SocketAddr> {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     hosts.iter().map(|host| SocketAddr::new(host.parse().unwrap(), port)).collect()
 }
 

@@ -1,9 +1,12 @@
 //! A tracker over real sockets: scripted storages, recorded requests, several trackers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod daemon;
 mod election;
 mod joining;
+mod kept;
 mod listeners;
+mod missed;
 mod recorded;
 mod robust;
 mod support;

@@ -4,6 +4,7 @@
 //! and comes back when the storages join.
 
 mod groups;
+pub mod legacy;
 mod sections;
 mod servers;
 mod status;
@@ -53,28 +54,5 @@ impl Cluster {
         servers::decode(&mut cluster, rules, &files.servers, &mut wrong);
         synced::decode(&mut cluster, rules, &files.synced, &mut wrong);
         (cluster, wrong)
-    }
-
-    /// Takes over groups and members of `other` that are not known here. Returns their number.
-    pub fn merge_unknown(&mut self, other: Self) -> usize {
-        let mut added = 0;
-        for (name, theirs) in other.groups {
-            let Some(ours) = self.group_mut(&name) else {
-                added += theirs.members.len();
-                self.groups.insert(name, theirs);
-                continue;
-            };
-            for member in &theirs.members {
-                if ours.at(&member.id).is_none() && ours.members.len() < super::MEMBERS_MAX {
-                    ours.members.push(std::sync::Arc::clone(member));
-                    added += 1;
-                }
-            }
-            for (pair, at) in &theirs.synced {
-                ours.synced.entry(*pair).or_insert(*at);
-            }
-            ours.changed();
-        }
-        added
     }
 }

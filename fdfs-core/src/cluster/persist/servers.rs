@@ -92,13 +92,8 @@ pub(super) fn decode(cluster: &mut Cluster, rules: &Rules, text: &str, wrong: &m
         }
     }
     for group in cluster.groups.values_mut().map(Arc::make_mut) {
-        let ids: Vec<StorageId> = group.in_join_order().map(|member| member.id).collect();
-        for id in &ids {
-            let Some(member) = group.storage_mut(id) else { continue };
-            if let Some(source) = member.source.filter(|source| !ids.contains(source)) {
-                wrong.push(format!("{}: sync source {source} of {id} is unknown", super::SERVERS_FILE));
-                member.source = None;
-            }
+        for (id, source) in group.forget_unknown_sources() {
+            wrong.push(format!("{}: sync source {source} of {id} is unknown", super::SERVERS_FILE));
         }
         group.refresh();
     }

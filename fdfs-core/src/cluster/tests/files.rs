@@ -86,16 +86,32 @@ fn torn_files_give_what_is_left() {
 }
 
 #[test]
-fn unknown_members_are_taken_from_another_tracker() {
-    let (mut world, files) = saved();
-    let mut fresh = World::new(rules());
-    fresh.active("group1", "10.0.0.2");
-    let (theirs, _) = Cluster::from_files(&world.rules, &files, 0);
-    assert_eq!(fresh.cluster.merge_unknown(theirs), 2);
-    let group1 = fresh.cluster.group(&group("group1")).unwrap();
-    assert_eq!(group1.storage(&id("10.0.0.2")).unwrap().status, StorageStatus::Active);
-    assert_eq!(group1.storage(&id("10.0.0.1")).unwrap().status, StorageStatus::Offline);
-    assert_eq!(world.cluster.merge_unknown(Cluster::default()), 0);
+fn files_of_old_versions() {
+    let groups = "group1,23000\ngroup2,23001,2,256\n\ngroup3,1,2\n";
+    let counters = "9,8,7,6,5,4,3,2,1,0";
+    let servers = format!(
+        "group1,10.0.0.1,7,,0,{counters},1300,1301\n\
+         group1,10.0.0.2,3,10.0.0.1,1200,{counters},1300,1301,77\n\
+         group2,10.0.1.1,7,,0,{counters},1300,1301,77,23001,0\n\
+         group2,10.0.1.2,7,10.0.1.1,1200,{counters},1300,1301,77,23001,0,1100,2.08\n\
+         group2,10.0.1.3,7\n"
+    );
+    let (files, wrong) = persist::legacy::convert(groups, &servers);
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    let (cluster, wrong) = Cluster::from_files(&rules(), &files, 100);
+    assert_eq!(wrong, Vec::<String>::new());
+    let group2 = cluster.group(&group("group2")).unwrap();
+    assert_eq!((group2.path_count, group2.subdir_count, group2.port), (2, 256, GroupPort::One(23001)));
+    let member = group2.storage(&id("10.0.1.2")).unwrap();
+    assert_eq!((member.source, member.sync_until, member.port), (Some(id("10.0.1.1")), 1200, 23001));
+    assert_eq!((member.join_time, member.version.as_str(), member.changelog_offset), (1100, "2.08", 77));
+    use crate::wire::list::stat;
+    let counter = |at: usize| member.stat.counters[at].get();
+    assert_eq!((counter(stat::UPLOAD), counter(stat::UPLOAD + 1), counter(stat::GET_META)), (9, 8, 1));
+    assert_eq!((counter(stat::LAST_SOURCE_UPDATE), counter(stat::LAST_SYNC_UPDATE)), (1300, 1301));
+    let group1 = cluster.group(&group("group1")).unwrap();
+    assert_eq!(group1.storages().count(), 2);
+    assert_eq!(group1.storage(&id("10.0.0.2")).unwrap().changelog_offset, 77);
 }
 
 #[test]

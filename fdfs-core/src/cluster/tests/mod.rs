@@ -1,6 +1,7 @@
 //! The rules with values: one small cluster, events with explicit times.
 
 mod files;
+mod reconcile;
 mod selection;
 mod trackers;
 mod transitions;
