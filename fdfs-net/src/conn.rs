@@ -21,6 +21,8 @@ const IDLE_BUFFER: usize = 4 << 10;
 const READ_STEP: usize = 64 << 10;
 /// Replies of pipelined requests are written when they add up to this.
 const OUT_STEP: usize = 64 << 10;
+/// Most bytes that are kept for answers while a connection waits.
+const IDLE_OUT: usize = 16 << 10;
 
 /// One accepted connection on its worker thread.
 ///
@@ -291,15 +293,14 @@ impl Conn {
         }
     }
 
-    /// A connection that waits holds little memory.
+    /// A connection that waits holds little memory. A shared buffer remembers how large it was, so that it is not enough to take from it.
     fn shrink(&mut self) {
-        if self.out.capacity() > OUT_STEP {
+        if self.out.capacity() > IDLE_OUT {
             self.out = BytesMut::new();
         }
-        if self.input.capacity() > READ_STEP {
+        self.input.reserve(IDLE_BUFFER);
+        if self.input.capacity() > 2 * IDLE_BUFFER {
             self.input = BytesMut::with_capacity(IDLE_BUFFER);
-        } else {
-            self.input.reserve(IDLE_BUFFER);
         }
     }
 }

@@ -48,6 +48,7 @@ pub(super) fn run(listeners: Vec<TcpListener>, workers: Vec<Handle>, shared: &Sh
         tokio::select! {
             () = shared.stop.cancelled() => (),
             () = join(all.collect()) => (),
+            () = super::trim::watch(shared) => (),
         }
         Ok(())
     })

@@ -10,6 +10,8 @@ mod run;
 #[cfg(feature = "sim")]
 mod simulated;
 #[cfg(not(feature = "sim"))]
+mod trim;
+#[cfg(not(feature = "sim"))]
 mod worker;
 
 use std::future::Future;

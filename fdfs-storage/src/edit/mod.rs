@@ -6,6 +6,7 @@
 
 mod journal;
 mod ranges;
+mod room;
 
 use std::fs::File;
 use std::io;
@@ -24,6 +25,7 @@ use crate::storage::{Storage, now};
 pub(crate) use journal::Entry;
 pub use journal::replay;
 pub(crate) use ranges::copy_range;
+pub(crate) use room::room;
 
 /// What is written, complete.
 pub enum Data {

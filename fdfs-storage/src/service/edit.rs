@@ -16,8 +16,6 @@ use crate::disk::{self, NewFile, Use};
 use crate::edit::{self, Change, Data};
 use crate::storage::{Storage, now};
 
-/// Content up to this many bytes waits in memory until all is here, more in a file without a name.
-const SMALL: u64 = 256 << 10;
 /// Times that the crc of a file is computed while others change it.
 const TRIES: usize = 3;
 
@@ -88,7 +86,9 @@ async fn write(
     what: impl FnOnce(Data) -> Change,
 ) -> Result<(), Refused> {
     edit::check(storage, name)?;
-    let data = if size <= SMALL {
+    // Without room in memory the content waits in a file without a name.
+    let room = edit::room(size);
+    let data = if room.is_some() {
         let len = usize::try_from(size).map_err(|_| Refused::invalid("size"))?;
         Data::Small(body.take(conn, len).await?)
     } else {

@@ -1,5 +1,6 @@
 //! What clients and peers ask of a storage (storage 8, 11, 12).
 
+mod buffer;
 mod delete;
 mod download;
 mod edit;
@@ -22,10 +23,10 @@ use crate::access::{self, AccessLog, Line};
 use crate::disk::Use;
 use crate::storage::Storage;
 use crate::sync;
+pub use buffer::Buffer;
 pub(crate) use delete::{complete as complete_delete, remove};
 pub(crate) use link::make as make_link;
 pub use refuse::Refused;
-pub use upload::Buffer;
 pub(crate) use upload::receive as receive_content;
 
 /// The service of a storage.

@@ -1,6 +1,5 @@
 //! Upload (11), upload of an appender (23) and of a slave (21).
 
-use std::cell::RefCell;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use fdfs_core::wire::storage::{GroupAndName, NAME_MAX, Upload};
 use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::Conn;
 
-use super::{Answer, Body, Refused};
+use super::{Answer, Body, Buffer, Refused};
 use crate::disk::{self, Choose, Claim, Dir, NewFile, Use};
 use crate::dups::{self, New, Signer, Stored};
 use crate::publish::{Naming, publish};
@@ -222,39 +221,4 @@ pub(super) fn reply_name(storage: &Storage, conn: &mut Conn, name: &FileName) {
     let out = conn.out();
     out.reserve(16 + logic.len());
     answer.put(&mut out.limit(usize::MAX));
-}
-
-thread_local! {
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-/// Buffers that a thread keeps for the next uploads.
-const KEPT: usize = 8;
-
-/// A buffer of this thread, for the time of one upload.
-pub struct Buffer {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl Buffer {
-    /// One of at least `size` bytes.
-    pub fn get(size: usize) -> Self {
-        let mut bytes = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
-        if bytes.len() < size {
-            // What is in a smaller one is not worth to be copied.
-            bytes = vec![0; size];
-        }
-        Self { bytes }
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        BUFFERS.with_borrow_mut(|kept| {
-            if kept.len() < KEPT {
-                kept.push(bytes);
-            }
-        });
-    }
 }
