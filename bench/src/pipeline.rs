@@ -53,7 +53,7 @@ impl Pipeline {
             }
             let time = began.elapsed();
             latencies.sort();
-            Ok(Taken { time, latencies })
+            Ok(Taken { time, latencies, files: Vec::new() })
         })
     }
 }

@@ -15,6 +15,16 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     Ok(Duration::from_nanos(sum))
 }
 
+/// Resident memory of a process: the most that it ever had, and what it has now, bytes.
+pub fn memory(pid: u32) -> io::Result<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let figure = |key| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) << 10
+    };
+    Ok((figure("VmHWM:"), figure("VmRSS:")))
+}
+
 /// Counts the system calls of a process with strace, which slows it: a pass of its own.
 pub struct Calls(Child);
 

@@ -142,7 +142,7 @@ impl<'a> Cluster<'a> {
 
     fn upload(&self, files: usize, size: usize) -> Result<bench::load::Taken, Failure> {
         let (addr, connections) = (self.addr(21, 23000), self.args.connections.min(files));
-        Ok(Load { addr, operation: Operation::Upload, operations: files, connections, size }.run()?)
+        Ok(Load::new(addr, Operation::Upload, files, connections, size).run()?)
     }
 }
 

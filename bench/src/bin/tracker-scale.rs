@@ -227,5 +227,5 @@ async fn queries(tracker: SocketAddr, time: Duration) -> Result<Taken, Failure> 
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     latencies.sort();
-    Ok(Taken { time: began.elapsed(), latencies })
+    Ok(Taken { time: began.elapsed(), latencies, files: Vec::new() })
 }
