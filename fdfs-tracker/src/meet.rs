@@ -207,6 +207,10 @@ async fn adopt(shared: &Arc<Shared>, read: &Read, addr: SocketAddr) {
     };
     if let Ok(missed) = shared.owner.apply(change).await {
         let (added, removed) = (missed.added, missed.removed);
-        tracing::info!(added, removed, "sys files loaded from tracker server {addr}");
+        if added + removed > 0 {
+            tracing::info!(added, removed, "sys files loaded from tracker server {addr}");
+        } else {
+            tracing::debug!("tracker server {addr} knows nothing that is not known here");
+        }
     }
 }
