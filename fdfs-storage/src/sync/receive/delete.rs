@@ -8,7 +8,7 @@ use fdfs_core::wire::sync::SyncDelete;
 use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
-use super::{in_time, log, note};
+use super::{in_time, log, make, note};
 use crate::disk;
 use crate::dups;
 use crate::service::{Answer, Body, Refused, Session};
@@ -27,7 +27,8 @@ pub(super) async fn delete(
     let name = storage.name(request.group, request.name)?;
     let timestamp = i64::from(request.timestamp);
     let changing = dups::removing(storage, &name).await;
-    let status = apply(storage, &session.fence, &name, timestamp);
+    let fence = session.fence.clone();
+    let status = make(storage, &name, move |storage| apply(storage, &fence, &name, timestamp)).await;
     dups::finish(storage, changing).await;
     let status = status?;
     note(storage, session, timestamp);

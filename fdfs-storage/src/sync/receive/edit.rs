@@ -14,8 +14,8 @@ use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::Conn;
 use rustix::fs::{Mode, OFlags};
 
-use super::{in_time, is_deleted, log, note};
-use crate::disk::{self, NewFile};
+use super::{in_time, is_deleted, keep, log, make, note};
+use crate::disk::{self, NewFile, Use};
 use crate::edit::copy_range;
 use crate::service::{Answer, Body, Refused, Session, receive_content};
 use crate::storage::Storage;
@@ -52,7 +52,24 @@ pub(super) async fn range(
         }
         Some(()) => {
             let data = receive_data(storage, conn, body, &name, request.len).await?;
-            apply(storage, &session.fence, &name, op, &request, &data)?
+            let fence = session.fence.clone();
+            match data {
+                Data::Small(_) => {
+                    let work =
+                        move |storage: &Arc<Storage>| apply(storage, &fence, &name, op, &request, &data);
+                    make(storage, &name, work).await?
+                }
+                // Copying takes a while: other connections of this thread go on.
+                Data::Large(..) => {
+                    let on = Arc::clone(storage);
+                    let work = move |_: &Arc<disk::Dir>| Ok(apply(&on, &fence, &name, op, &request, &data));
+                    let done =
+                        storage.paths.hand_over(storage.paths.dir(name.path()), Use::Write, work).await;
+                    let status = done.map_err(|error| Refused::io("change", name, &error))??;
+                    keep(storage, &name).await?;
+                    status
+                }
+            }
         }
     };
     storage.stat.count_bytes(stat::SYNC_IN_BYTES, request.len, status == Status::OK);
@@ -140,7 +157,9 @@ pub(super) async fn truncate(
     let request = SyncTruncate::parse(&bytes)?;
     let name = storage.name(request.group, request.name)?;
     let timestamp = i64::from(request.timestamp);
-    let status = cut(storage, &session.fence, &name, &request)?;
+    let (fence, sizes) = (session.fence.clone(), (request.old_size, request.new_size));
+    let work = move |storage: &Arc<Storage>| cut(storage, &fence, &name, timestamp, sizes);
+    let status = make(storage, &name, work).await?;
     if status == Status::OK {
         note(storage, session, timestamp);
     }
@@ -152,24 +171,24 @@ fn cut(
     storage: &Storage,
     fence: &Fence,
     name: &FileName,
-    request: &SyncTruncate<'_>,
+    timestamp: i64,
+    (old_size, new_size): (u64, u64),
 ) -> Result<Status, Refused> {
     let failed = |error: io::Error| Refused::io("truncate", name, &error);
-    let timestamp = i64::from(request.timestamp);
     let _alone = storage.lock_name(name);
     in_time(fence)?;
     match disk::lstat(&storage.paths, name) {
         Err(_) if is_deleted(storage, name, timestamp) => return Ok(Status::OK),
         Err(_) => return Ok(Status::NOENT),
-        Ok(found) if !disk::is_file(&found) || disk::size(&found) != request.old_size => {
+        Ok(found) if !disk::is_file(&found) || disk::size(&found) != old_size => {
             return Ok(Status::EXIST);
         }
         Ok(_) => {}
     }
     let file = open(storage, name).map_err(failed)?;
-    let more = format!("{} {}", request.old_size, request.new_size);
+    let more = format!("{old_size} {new_size}");
     let pending = log(storage, timestamp, Op::Truncate, name, Some(more))?;
-    file.set_len(request.new_size).map_err(failed)?;
+    file.set_len(new_size).map_err(failed)?;
     set_mtime(&file, timestamp).map_err(failed)?;
     pending.settle();
     Ok(Status::OK)

@@ -63,6 +63,22 @@ async fn server_id(session: &mut Session, conn: &mut Conn, head: Header, body: &
     Ok(())
 }
 
+/// Makes a change of `name` where its disk allows, and waits until a power cut cannot take it, if that is asked for.
+async fn make<T: Send + 'static>(
+    storage: &Arc<Storage>,
+    name: &FileName,
+    work: impl FnOnce(&Arc<Storage>) -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let done = storage.on_file(name, move |storage| Ok(work(storage))).await??;
+    keep(storage, name).await?;
+    Ok(done)
+}
+
+async fn keep(storage: &Arc<Storage>, name: &FileName) -> Result<(), Refused> {
+    let kept = storage.durable.commit(name.path()).await;
+    kept.map_err(|error| Refused::io("bring to the disk what a peer changed in", name, &error))
+}
+
 /// Refuses what is left on a connection whose peer has begun anew. Asked under the lock of the name that is about to change.
 fn in_time(fence: &Fence) -> Result<(), Refused> {
     match fence.is_behind() {

@@ -10,7 +10,7 @@ use fdfs_core::wire::sync::SyncPair;
 use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
-use super::{in_time, is_deleted, log, note};
+use super::{in_time, is_deleted, log, make, note};
 use crate::disk;
 use crate::dups;
 use crate::service::{Answer, Body, Refused, Session};
@@ -30,7 +30,9 @@ pub(super) async fn link(
     let target = storage.name(request.group, request.source)?;
     let timestamp = i64::from(request.timestamp);
     let changing = dups::linking(storage, &link, &target).await?;
-    let done = make_link(storage, &session.fence, &link, &target, timestamp);
+    let fence = session.fence.clone();
+    let work = move |storage: &Arc<Storage>| make_link(storage, &fence, &link, &target, timestamp);
+    let done = make(storage, &link, work).await;
     dups::finish(storage, changing).await;
     storage.stat.count(stat::CREATE_LINK, done.is_ok());
     done?;
@@ -73,7 +75,10 @@ pub(super) async fn rename(
     let old = storage.name(request.group, request.source)?;
     let timestamp = i64::from(request.timestamp);
     let status = match fits(storage, &new, &old).await? {
-        true => apply(storage, &session.fence, &new, &old, timestamp)?,
+        true => {
+            let fence = session.fence.clone();
+            make(storage, &old, move |storage| apply(storage, &fence, &new, &old, timestamp)).await?
+        }
         // Changes of the old file did not reach us before its name was gone at the peer: it sends the new one whole.
         false => Status::NOENT,
     };
