@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
+use fdfs_core::cluster::Facts;
 use fdfs_core::ident::{GroupName, StorageId};
 use fdfs_core::wire::cluster_stat::{StorageStats, TrackerStat, VolumeStats};
+use fdfs_core::wire::explain::{self, ExplainHead};
 use fdfs_core::wire::list::{GroupRecord, StorageRecord};
 use fdfs_core::wire::query::put_group;
-use fdfs_core::wire::{BadMessage, cmd};
+use fdfs_core::wire::{BadMessage, Status, Text, cmd};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -106,6 +108,61 @@ impl Client {
     /// From now on asks this tracker alone, `host` or `host:port`; `false` when it is none of the configured ones.
     pub fn pin(&self, tracker: &str) -> bool {
         self.trackers.pin(tracker)
+    }
+
+    /// The tracker that is asked first: of [`Self::pin`], else the one that answered last.
+    pub fn current_tracker(&self) -> Option<SocketAddr> {
+        self.trackers.current()
+    }
+
+    /// What one tracker knows of every member's status and its reason (206). The existing tracker answers 22; what its
+    /// lists (95, 91, 92) tell is less, and put together here with `now` for its clock.
+    pub async fn explain_at(
+        &self,
+        tracker: SocketAddr,
+        now: i64,
+    ) -> Result<(ExplainHead, Vec<Facts>), ClientError> {
+        const DOING: &str = "explain";
+        let bad = |bad: BadMessage| ClientError::answer(DOING, tracker, &bad);
+        match self.trackers.ask_at(DOING, tracker, cmd::EXPLAIN, b"").await {
+            Ok(answer) => {
+                let (head, records) = explain::parse(&answer).map_err(bad)?;
+                Ok((head, records.iter().map(Facts::from_record).collect::<Result<_, _>>().map_err(bad)?))
+            }
+            Err(error) if error.is_answer() && error.status() == Status::INVAL => {
+                self.lists_at(tracker, now).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn lists_at(
+        &self,
+        tracker: SocketAddr,
+        now: i64,
+    ) -> Result<(ExplainHead, Vec<Facts>), ClientError> {
+        const DOING: &str = "explain";
+        let bad = |bad: BadMessage| ClientError::answer(DOING, tracker, &bad);
+        let ask = async |command, body: &[u8]| self.trackers.ask_at(DOING, tracker, command, body).await;
+        let leader = match ask(cmd::GET_LEADER, b"").await {
+            Err(error) if !error.is_answer() => return Err(error),
+            // It knows none.
+            Err(_) => Default::default(),
+            Ok(text) => text,
+        };
+        let mut facts = Vec::new();
+        for group in GroupRecord::parse_list(&ask(cmd::LIST_ALL_GROUPS, b"").await?).map_err(bad)? {
+            let Ok(name) = GroupName::new(group.name.bytes()) else { continue };
+            let members = ask(cmd::LIST_STORAGE, &group_and_id(name, None)).await?;
+            for member in StorageRecord::parse_list(&members).map_err(bad)? {
+                facts.push(Facts::from_list(&group, &member).map_err(bad)?);
+            }
+        }
+        let zero = 0.into();
+        Ok((
+            ExplainHead { now: now.into(), started: zero, check_active: zero, leader: Text::cut(&leader) },
+            facts,
+        ))
     }
 
     async fn told<T>(

@@ -63,6 +63,12 @@ impl Trackers {
         true
     }
 
+    /// The one that is asked first.
+    pub fn current(&self) -> Option<SocketAddr> {
+        let index = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        self.addrs.get(index).copied()
+    }
+
     /// Asks one tracker.
     pub async fn ask_at(
         &self,

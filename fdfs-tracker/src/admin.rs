@@ -45,6 +45,7 @@ pub fn answer(
         cmd::STORAGE_VOLUMN_STAT => admin.volumes(out),
         cmd::FETCH_TRUNK_FID => admin.trunk_file_id(out),
         cmd::SYNC_DEST_QUERY => admin.recorded_source(out),
+        cmd::EXPLAIN => crate::explain::answer(state, session.peer.ip(), request, out),
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod elect;
+mod explain;
 mod files;
 mod follow;
 mod link;

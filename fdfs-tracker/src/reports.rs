@@ -82,7 +82,7 @@ async fn join(session: &mut Session, request: &Request<'_>, out: &mut BytesMut) 
     });
     let joined = applied.await??;
     if let Some(before) = session.joined.replace(joined).filter(|before| before.id != joined.id) {
-        shared.owner.tell(move |state, effects| state.cluster.closed(&before, effects));
+        shared.owner.tell(move |state, effects| state.cluster.closed(&before, crate::now(), effects));
     }
     session.leader_chg = 0;
     let answer = JoinAnswer { status: joined.status.wire(), source_id: StorageId::field_of(joined.source) };
@@ -139,7 +139,9 @@ async fn negotiate(session: &Session, request: &Request<'_>, out: &mut BytesMut)
         cmd::SYNC_NOTIFY => {
             let who = session.storage()?;
             let told: SyncSource = fixed(&request.body)?;
-            owner.apply(move |state, effects| state.cluster.source_chosen(&who, &told, effects)).await??;
+            owner
+                .apply(move |state, effects| state.cluster.source_chosen(&who, &told, crate::now(), effects))
+                .await??;
             None
         }
         _ => {
@@ -163,7 +165,7 @@ async fn statuses(session: &Session, request: &Request<'_>) -> Result<(), Stop> 
             let told: StatusReport = fixed(&request.body)?;
             let group = known_name(told.group.raw())?;
             let change = move |state: &mut State, effects: &mut Effects| {
-                state.cluster.report_status(&shared.rules(), &group, &told.brief, effects)
+                state.cluster.report_status(&shared.rules(), &group, &told.brief, crate::now(), effects)
             };
             owner.apply(change).await??;
         }
@@ -172,7 +174,7 @@ async fn statuses(session: &Session, request: &Request<'_>) -> Result<(), Stop> 
             let told: Vec<Brief> = entries(&request.body)?;
             let change = move |state: &mut State, effects: &mut Effects| {
                 let leads = state.trackers.leading();
-                state.cluster.replica_changes(&shared.rules(), &who, &told, leads, effects)
+                state.cluster.replica_changes(&shared.rules(), &who, &told, (leads, crate::now()), effects)
             };
             owner.apply(change).await??;
         }
@@ -180,7 +182,9 @@ async fn statuses(session: &Session, request: &Request<'_>) -> Result<(), Stop> 
             let who = session.storage()?;
             exact(&request.body, 1)?;
             let status = request.body.first().copied().unwrap_or(0);
-            owner.apply(move |state, effects| state.cluster.change_status(&who, status, effects)).await??;
+            owner
+                .apply(move |state, effects| state.cluster.change_status(&who, status, crate::now(), effects))
+                .await??;
         }
     }
     Ok(())

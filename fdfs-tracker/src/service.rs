@@ -186,7 +186,7 @@ impl Service for Tracker {
     fn closed(self: &Arc<Self>, session: &mut Session) {
         self.0.connections.open.fetch_sub(1, Relaxed);
         if let Some(joined) = session.joined.take() {
-            self.0.owner.tell(move |state: &mut State, out| state.cluster.closed(&joined, out));
+            self.0.owner.tell(move |state: &mut State, out| state.cluster.closed(&joined, crate::now(), out));
         }
     }
 }

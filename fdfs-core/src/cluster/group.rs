@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::Cause;
 use crate::conf::address_class;
 use crate::ident::{GroupName, ReadWrite, StorageId, StorageStatus};
 use crate::wire::Text;
@@ -84,6 +85,10 @@ pub struct Storage {
     pub write_path: Cursor,
     /// Its status.
     pub status: StorageStatus,
+    /// Time at which it got this status, s; 0 when that was before this run of the tracker.
+    pub since: i64,
+    /// Why it got this status.
+    pub cause: Cause,
     /// Its counters, last synced timestamp and last heart beat.
     pub stat: StatBlock,
     /// Time of its last report of any kind, s.
@@ -119,11 +124,20 @@ impl Storage {
             free_mb: 0,
             write_path: Cursor::default(),
             status: StorageStatus::Init,
+            since: 0,
+            cause: Cause::Loaded,
             stat: StatBlock::default(),
             last_seen: 0,
             sent_chg: 0,
             sent_trunk_chg: 0,
             session: 0,
+        }
+    }
+
+    /// Changes the status, and notes why and when (s). The same status again keeps both.
+    pub(super) fn turn(&mut self, status: StorageStatus, cause: Cause, now: i64) {
+        if self.status != status || self.cause == Cause::Loaded {
+            (self.status, self.since, self.cause) = (status, now, cause);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Cluster, Effects, Refusal, Rules, Storage};
+use super::{Cause, Cluster, Effects, Refusal, Rules, Storage};
 use crate::ident::{GroupName, ReadWrite, StorageId, StorageStatus};
 use crate::settings::StorageIds;
 use crate::wire::Status;
@@ -33,7 +33,7 @@ impl Cluster {
             _ if known => return Err(Refusal::new(Status::EXIST, "the new address is a member already")),
             _ => {}
         }
-        group.readdress(&old_id, new);
+        group.readdress(&old_id, new, now);
         group.changed();
         out.save = true;
         out.changelog.push_str(&change_log_line(now, name, old_id.as_str(), IpChanged, new_id.as_str()));
@@ -57,10 +57,10 @@ pub(super) fn address_id(ip: IpAddr) -> Option<StorageId> {
 
 impl super::Group {
     /// The record of the member `old` continues with the address `new`; the caller checked that this is no member.
-    pub(super) fn readdress(&mut self, old: &StorageId, new: IpAddr) {
+    pub(super) fn readdress(&mut self, old: &StorageId, new: IpAddr, now: i64) {
         let (Some(new_id), Some(member)) = (address_id(new), self.storage_mut(old)) else { return };
         let mut left = Storage::new(*old, std::mem::replace(&mut member.ips, vec![new]), ReadWrite::Both);
-        left.status = StorageStatus::IpChanged;
+        left.turn(StorageStatus::IpChanged, Cause::Readdressed, now);
         left.port = member.port;
         member.id = new_id;
         member.current_ip = 0;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Cluster, Effects, Group, GroupPort, MEMBERS_MAX, Refusal, Rules, Storage};
+use super::{Cause, Cluster, Effects, Group, GroupPort, MEMBERS_MAX, Refusal, Rules, Storage};
 use crate::ident::{GroupName, ReadWrite, StorageId, StorageStatus};
 use crate::wire::Status;
 use crate::wire::report::JoinHead;
@@ -55,12 +55,12 @@ impl Cluster {
         };
         let known = group.at(&id).is_some();
         if !known {
-            group.add(create(rules, &group, &request, id, peer)?);
+            group.add(create(rules, &group, &request, (id, peer), now)?);
         }
         let session = self.sessions + 1;
         let size = self.changelog_size;
         let fits = fill(rules, now, &mut group, &request, head, &id, peer)
-            .and_then(|()| settle(&mut group, &request, &id, known, session, size));
+            .and_then(|()| settle(&mut group, &request, &id, known, session, (size, now)));
         // The new port or path count of a known member is kept even when it does not fit yet:
         // the group follows once all of its members agree.
         let before = self.groups.get(&request.group).map(Arc::clone);
@@ -70,7 +70,14 @@ impl Cluster {
         }
         let joined = fits?;
         self.sessions = session;
-        out.save |= !known || before.is_some_and(|before| self.layout_differs(&before));
+        out.save |= !known || before.as_ref().is_some_and(|before| self.layout_differs(before));
+        let was = before.as_deref().and_then(|group| group.storage(&id)).map(|member| member.status);
+        if let Some(was) = was.filter(|was| *was != joined.status) {
+            out.info(format!(
+                "storage server {}::{id} status {was} -> {}: it joined",
+                request.group, joined.status
+            ));
+        }
         let name = request.group;
         if known {
             out.debug(format!(
@@ -150,8 +157,8 @@ fn create(
     rules: &Rules,
     group: &Group,
     request: &Request,
-    id: StorageId,
-    peer: IpAddr,
+    (id, peer): (StorageId, IpAddr),
+    now: i64,
 ) -> Result<Storage, Refusal> {
     use StorageStatus::{Active, Deleted, Init, IpChanged, None as Unknown, Online};
     if group.members.len() >= MEMBERS_MAX {
@@ -167,7 +174,7 @@ fn create(
     };
     let (ips, rw) = configured(rules, &id);
     let mut storage = Storage::new(id, if ips.is_empty() { vec![peer] } else { ips }, rw);
-    storage.status = status;
+    storage.turn(status, Cause::New, now);
     Ok(storage)
 }
 
@@ -239,16 +246,16 @@ fn settle(
     id: &StorageId,
     known: bool,
     session: u64,
-    changelog_size: u64,
+    (changelog_size, now): (u64, i64),
 ) -> Result<Joined, Refusal> {
     use StorageStatus::{Deleted, Init, IpChanged, Offline, Online, Recovery};
     let Some(member) = group.storage_mut(id) else { return Err(Refusal::unknown_storage()) };
     let before = member.status;
     if known && matches!(before, Deleted | IpChanged) {
-        member.status = Init;
+        member.turn(Init, Cause::Joined, now);
     }
     if matches!(member.status, Offline | Recovery) {
-        member.status = Online;
+        member.turn(Online, Cause::Joined, now);
     }
     if member.status == Init {
         member.changelog_offset = changelog_size;

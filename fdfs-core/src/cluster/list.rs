@@ -68,7 +68,8 @@ impl Group {
     }
 }
 
-fn reserved(rules: &Rules, total_mb: i64) -> i64 {
+/// What uploads leave free of `total_mb`, MiB.
+pub(super) fn reserved(rules: &Rules, total_mb: i64) -> i64 {
     let total = u64::try_from(total_mb).unwrap_or(0);
     i64::try_from(rules.reserve.mib_of(total)).unwrap_or(i64::MAX)
 }

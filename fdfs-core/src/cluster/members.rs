@@ -1,14 +1,14 @@
 //! Statuses of members: who becomes active, offline, deleted, and why (tracker 3.7, 4 and 5).
 
 use super::join::configured;
-use super::{Cluster, Effects, Group, Joined, MEMBERS_MAX, Refusal, Rules, Storage, change_log_line};
+use super::{Cause, Cluster, Effects, Group, Joined, MEMBERS_MAX, Refusal, Rules, Storage, change_log_line};
 use crate::ident::{GroupName, StorageId, StorageStatus};
 use crate::wire::report::Brief;
 use crate::wire::{Status, list::StatBlock};
 
 impl Cluster {
     /// The end of the connection of a joined storage. A connection that was replaced by a later one changes nothing.
-    pub fn closed(&mut self, who: &Joined, out: &mut Effects) {
+    pub fn closed(&mut self, who: &Joined, now: i64, out: &mut Effects) {
         use StorageStatus::{Active, Offline, Online};
         let Some(group) = self.group_mut(&who.group) else { return };
         let Some(member) = group.storage_mut(&who.id).filter(|member| member.session == who.session) else {
@@ -19,7 +19,7 @@ impl Cluster {
         member.sent_chg = 0;
         member.sent_trunk_chg = 0;
         if matches!(member.status, Online | Active) {
-            member.status = Offline;
+            member.turn(Offline, Cause::Closed, now);
             group.changed();
             out.info(format!("storage server {}::{} offline: its connection ended", who.group, who.id));
         }
@@ -57,7 +57,7 @@ impl Cluster {
             let Some(group) = self.group_mut(&name).filter(|_| !silent.is_empty()) else { continue };
             for id in silent {
                 if let Some(member) = group.storage_mut(&id) {
-                    member.status = StorageStatus::Offline;
+                    member.turn(StorageStatus::Offline, Cause::Silent, now);
                     out.warn(format!("storage server {name}::{id} idle too long, status change to offline!"));
                 }
             }
@@ -71,10 +71,11 @@ impl Cluster {
         rules: &Rules,
         name: &GroupName,
         brief: &Brief,
+        now: i64,
         out: &mut Effects,
     ) -> Result<(), Refusal> {
         let group = self.group_mut(name).ok_or(Refusal::unknown_group())?;
-        group.merge(rules, brief, out)
+        group.merge(rules, brief, now, out)
     }
 
     /// REPLICA_CHG (85): the leader knows better, a follower merges.
@@ -83,7 +84,7 @@ impl Cluster {
         rules: &Rules,
         who: &Joined,
         briefs: &[Brief],
-        leader: bool,
+        (leader, now): (bool, i64),
         out: &mut Effects,
     ) -> Result<(), Refusal> {
         if briefs.is_empty() || briefs.len() > MEMBERS_MAX {
@@ -93,11 +94,17 @@ impl Cluster {
             return Ok(());
         }
         let group = self.group_mut(&who.group).ok_or(Refusal::unknown_group())?;
-        briefs.iter().try_for_each(|brief| group.merge(rules, brief, out))
+        briefs.iter().try_for_each(|brief| group.merge(rules, brief, now, out))
     }
 
     /// CHANGE_STATUS (59): what the leader thinks of the sender.
-    pub fn change_status(&mut self, who: &Joined, new: u8, out: &mut Effects) -> Result<(), Refusal> {
+    pub fn change_status(
+        &mut self,
+        who: &Joined,
+        new: u8,
+        now: i64,
+        out: &mut Effects,
+    ) -> Result<(), Refusal> {
         use StorageStatus::{Active, Offline, Online};
         let new = StorageStatus::from_wire(new)
             .ok()
@@ -110,12 +117,12 @@ impl Cluster {
         if old == new || (live(old) && live(new)) {
             return Ok(());
         }
-        member.status = if live(new) { Offline } else { new };
-        let now = member.status;
+        let after = if live(new) { Offline } else { new };
+        member.turn(after, Cause::ByLeader, now);
         group.changed();
         out.save = true;
         out.info(format!(
-            "storage server {}::{} status {old} -> {now}: the leader has {new}",
+            "storage server {}::{} status {old} -> {after}: the leader has {new}",
             who.group, who.id
         ));
         Ok(())
@@ -138,7 +145,7 @@ impl Cluster {
         }
         member.stat.counters[LAST_HEART_BEAT] = now.into();
         member.last_seen = now;
-        self.activate(who, out);
+        self.activate(who, now, out);
         if stats.is_some() {
             self.beats += 1;
             // Counters are worth a save now and then, not at every beat.
@@ -166,7 +173,7 @@ impl Cluster {
             Deleted => return Err(Refusal::new(Status::ALREADY, "the storage is deleted already")),
             _ => {}
         }
-        retire(group, id, Deleted);
+        retire(group, id, Deleted, Cause::Deleted, now);
         group.changed();
         out.save = true;
         out.changelog.push_str(&change_log_line(now, name, id.as_str(), Deleted, ""));
@@ -187,15 +194,15 @@ impl Cluster {
     }
 
     /// OFFLINE and ONLINE become ACTIVE by a report of the storage itself. A deleted or recovering one does not.
-    pub(super) fn activate(&mut self, who: &Joined, out: &mut Effects) {
+    pub(super) fn activate(&mut self, who: &Joined, now: i64, out: &mut Effects) {
         use StorageStatus::{Active, Offline, Online};
         let Some(group) = self.group_mut(&who.group) else { return };
         let Some(member) = group.storage_mut(&who.id) else { return };
         // A connection that a later one replaced says nothing about the storage's present state.
         if member.session == who.session && matches!(member.status, Offline | Online) {
-            member.status = Active;
+            member.turn(Active, Cause::Reported, now);
             group.changed();
-            out.info(format!("storage server {}::{} now active", who.group, who.id));
+            out.info(format!("storage server {}::{} now active: it reports again", who.group, who.id));
         }
     }
 
@@ -214,10 +221,10 @@ impl Cluster {
 }
 
 /// Makes a member one that is gone: what was known of it is forgotten, and nobody waits for files from it.
-pub(super) fn retire(group: &mut Group, id: &StorageId, status: StorageStatus) {
+pub(super) fn retire(group: &mut Group, id: &StorageId, status: StorageStatus, cause: Cause, now: i64) {
     let Some(member) = group.storage_mut(id) else { return };
     let mut gone = Storage::new(member.id, member.ips.clone(), member.rw);
-    gone.status = status;
+    gone.turn(status, cause, now);
     gone.port = member.port;
     gone.session = member.session;
     *member = gone;
@@ -226,7 +233,7 @@ pub(super) fn retire(group: &mut Group, id: &StorageId, status: StorageStatus) {
 
 impl Group {
     /// One record of what another server thinks of a member (tracker 3.7).
-    fn merge(&mut self, rules: &Rules, brief: &Brief, out: &mut Effects) -> Result<(), Refusal> {
+    fn merge(&mut self, rules: &Rules, brief: &Brief, now: i64, out: &mut Effects) -> Result<(), Refusal> {
         use StorageStatus::{Active, Deleted, Init, IpChanged, None as Unknown, Online, Recovery};
         let status = StorageStatus::from_wire(brief.status)
             .map_err(|_| Refusal::new(Status::INVAL, "no such storage status"))?;
@@ -245,7 +252,7 @@ impl Group {
                 return Ok(());
             }
             if matches!(status, Deleted | IpChanged) || status > known {
-                member.status = status;
+                member.turn(status, Cause::ByPeer, now);
                 self.changed();
                 // The existing tracker forgets this at a restart, and the member would wait for its copy again.
                 out.save = true;
@@ -272,7 +279,7 @@ impl Group {
             return Err(Refusal::new(Status::INVAL, "bad address of a member"));
         }
         let mut storage = Storage::new(id, ips, rw);
-        storage.status = status;
+        storage.turn(status, Cause::ByPeer, now);
         storage.port = u16::try_from(brief.port.get()).unwrap_or(0);
         self.add(storage);
         self.changed();

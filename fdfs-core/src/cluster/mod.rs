@@ -4,8 +4,10 @@
 //! saved or logged comes back in [`Effects`]. A clone of [`Cluster`] is a cheap immutable snapshot, on which
 //! the queries run. Only the rotation indexes ([`Cursor`]) are shared by all snapshots.
 
+mod cause;
 mod changes;
 mod effects;
+mod explain;
 mod group;
 mod identity;
 mod join;
@@ -21,7 +23,9 @@ mod select;
 mod space;
 mod trackers;
 
+pub use cause::Cause;
 pub use effects::{Effects, Level, Note, Refusal};
+pub use explain::{Facts, Verdict, verdict};
 pub use group::{Cluster, Cursor, Group, GroupPort, MEMBERS_MAX, PathSpace, Storage};
 pub use identity::{change_log_line, storage_ids_page};
 pub use join::Joined;

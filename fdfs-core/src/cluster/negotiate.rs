@@ -1,6 +1,6 @@
 //! Who copies the old files to a new member (tracker 3.6).
 
-use super::{Cluster, Effects, Joined, Refusal};
+use super::{Cause, Cluster, Effects, Joined, Refusal};
 use crate::ident::{GroupName, StorageId, StorageStatus};
 use crate::wire::Status;
 use crate::wire::report::SyncSource;
@@ -27,7 +27,7 @@ impl Cluster {
             Some(id) => {
                 member.source = Some(id);
                 member.sync_until = now;
-                member.status = WaitSync;
+                member.turn(WaitSync, Cause::SourceChosen, now);
                 out.info(format!(
                     "storage server {}::{} status WAIT_SYNC: {id} copies the files up to {now}",
                     who.group, who.id
@@ -35,7 +35,7 @@ impl Cluster {
                 Some(SyncSource { source_id: id.field(), until: now.into() })
             }
             None => {
-                member.status = Online;
+                member.turn(Online, Cause::NothingToCopy, now);
                 out.info(format!(
                     "storage server {}::{} status ONLINE: no other member has files to copy",
                     who.group, who.id
@@ -53,6 +53,7 @@ impl Cluster {
         &mut self,
         who: &Joined,
         told: &SyncSource,
+        now: i64,
         out: &mut Effects,
     ) -> Result<(), Refusal> {
         use StorageStatus::{Init, Online, Syncing, WaitSync};
@@ -70,11 +71,13 @@ impl Cluster {
         let before = member.status;
         let mut save = false;
         match source {
-            None if matches!(before, Init | WaitSync | Syncing) => member.status = Online,
+            None if matches!(before, Init | WaitSync | Syncing) => {
+                member.turn(Online, Cause::SettledElsewhere, now);
+            }
             None => {}
             Some(source) => {
                 if before == Init {
-                    member.status = WaitSync;
+                    member.turn(WaitSync, Cause::SettledElsewhere, now);
                 }
                 if member.source.is_none() {
                     member.source = Some(source);
@@ -83,12 +86,12 @@ impl Cluster {
                 }
             }
         }
-        let now = member.status;
-        if now != before {
+        let after = member.status;
+        if after != before {
             save = true;
             group.changed();
             out.info(format!(
-                "storage server {}::{} status {before} -> {now}: it settled its source with another tracker",
+                "storage server {}::{} status {before} -> {after}: it settled its source with another tracker",
                 who.group, who.id
             ));
         }

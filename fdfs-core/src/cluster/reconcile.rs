@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::identity::address_id;
 use super::members::retire;
-use super::{Cluster, Effects, Group, MEMBERS_MAX, Storage, change_log_line};
+use super::{Cause, Cluster, Effects, Group, MEMBERS_MAX, Storage, change_log_line};
 use crate::ident::{GroupName, StorageId, StorageStatus};
 
 /// How far the clocks of two trackers may differ, seconds: a sign of life so soon after a removal may be older than that.
@@ -102,8 +102,10 @@ impl Cluster {
                 .collect();
             for (id, removal) in &found {
                 match removal.new_addr() {
-                    Some((new, new_id)) if group.at(&new_id).is_none() => group.readdress(id, new),
-                    _ => retire(group, id, removal.status),
+                    Some((new, new_id)) if group.at(&new_id).is_none() => {
+                        group.readdress(id, new, removal.at)
+                    }
+                    _ => retire(group, id, removal.status, Cause::OtherTracker, removal.at),
                 }
                 out.changelog.push_str(&change_log_line(
                     removal.at,
@@ -148,6 +150,7 @@ impl Cluster {
             let mut member = Storage::clone(member);
             // Where it stands in the other tracker's change log says nothing here.
             member.changelog_offset = self.changelog_size;
+            (member.cause, member.since) = (Cause::OtherTracker, 0);
             out.info(format!(
                 "storage server {name}::{} is new, status {}: known to another tracker",
                 member.id, member.status

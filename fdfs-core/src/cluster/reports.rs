@@ -39,7 +39,7 @@ impl Cluster {
             }
             member.write_path.set(best);
         }
-        self.activate(who, out);
+        self.activate(who, now, out);
         let group = self.joined(who)?;
         group.update_space(total_mb, free_mb, grew_from);
         self.balance(rules);

@@ -152,6 +152,8 @@ pub const QUERY_STORE_WITH_GROUP_ALL: u8 = 107;
 pub const DELETE_GROUP: u8 = 108;
 /// Group of an address.
 pub const GET_GROUP_NAME: u8 = 109;
+/// What each member's status waits for ([`super::explain`]); this implementation only.
+pub const EXPLAIN: u8 = 206;
 
 // Tracker to tracker.
 /// A follower joins its leader.
@@ -247,6 +249,7 @@ pub const fn name(command: u8) -> Option<&'static str> {
         QUERY_STORE_WITH_GROUP_ALL => "query_store_with_group_all",
         DELETE_GROUP => "delete_group",
         GET_GROUP_NAME => "get_group_name",
+        EXPLAIN => "explain",
         TRACKER_JOIN_LEADER => "tracker_join_leader",
         TRACKER_GET_SYS_FILES_START => "tracker_get_sys_files_start",
         TRACKER_GET_SYS_FILES_END => "tracker_get_sys_files_end",

@@ -5,6 +5,7 @@
 pub mod cluster_stat;
 pub mod cmd;
 pub mod edit;
+pub mod explain;
 mod field;
 mod header;
 pub mod list;

@@ -1,5 +1,6 @@
 //! The rules with values: one small cluster, events with explicit times.
 
+mod explain;
 mod files;
 mod reconcile;
 mod selection;
@@ -107,7 +108,7 @@ impl World {
             id: id(addr).field(),
             ip: IpField::of(ip(addr)),
         };
-        self.cluster.report_status(&self.rules, &group(name), &brief, &mut self.out).unwrap();
+        self.cluster.report_status(&self.rules, &group(name), &brief, 1500, &mut self.out).unwrap();
     }
 
     pub(super) fn status(&self, who: &Joined) -> StorageStatus {

@@ -15,7 +15,7 @@ fn three() -> World {
         world.cluster.beat(who, 1000, None, &mut world.out).unwrap();
     }
     for who in &all {
-        world.cluster.closed(who, &mut world.out);
+        world.cluster.closed(who, 1500, &mut world.out);
     }
     world.out = Effects::default();
     world

@@ -53,7 +53,7 @@ fn refusals_have_the_documented_status() {
     assert_eq!(status(&world, Some("group2")), Status::NOSPC);
     assert_eq!(stores(&world, None).0, "group1");
     assert_eq!(stores(&world, None).0, "group1");
-    world.cluster.closed(&one, &mut world.out);
+    world.cluster.closed(&one, 1500, &mut world.out);
     assert_eq!(status(&world, Some("group2")), Status::NOENT);
 }
 
@@ -114,7 +114,7 @@ fn a_replica_serves_what_has_arrived() {
     let appender = file("10.0.0.2", now as u32 - 10, Kind::Appender);
     assert_eq!(ids(&world, &appender), ["10.0.0.2"]);
     assert_eq!(world.cluster.query_update(&world.rules, &group("group1"), &appender).unwrap().id, two.id);
-    world.cluster.closed(&two, &mut world.out);
+    world.cluster.closed(&two, 1500, &mut world.out);
     assert_eq!(ids(&world, &appender), ["10.0.0.1"], "the store server answers when the source is away");
 }
 

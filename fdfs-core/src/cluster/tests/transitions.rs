@@ -43,7 +43,7 @@ fn a_source_must_be_active() {
     let mut world = World::new(rules());
     let one = world.active("group1", "10.0.0.1");
     let two = world.join("group1", "10.0.0.2").unwrap();
-    world.cluster.closed(&one, &mut world.out);
+    world.cluster.closed(&one, 1500, &mut world.out);
     assert_eq!(world.status(&one), Offline);
     let refused = world.cluster.request_source(&two, 1002, &mut world.out).unwrap_err();
     assert_eq!(refused.status, Status::NOENT);
@@ -57,11 +57,11 @@ fn the_result_of_another_tracker_is_taken_over() {
     let two = world.join("group1", "10.0.0.2").unwrap();
     let told = |source: &[u8]| SyncSource { source_id: Text::cut(source), until: 7.into() };
     let (cluster, out) = (&mut world.cluster, &mut world.out);
-    assert_eq!(cluster.source_chosen(&two, &told(b"10.0.0.9"), out).unwrap_err().status, Status::NOENT);
-    cluster.source_chosen(&two, &told(b"10.0.0.1"), out).unwrap();
+    assert_eq!(cluster.source_chosen(&two, &told(b"10.0.0.9"), 1500, out).unwrap_err().status, Status::NOENT);
+    cluster.source_chosen(&two, &told(b"10.0.0.1"), 1500, out).unwrap();
     assert_eq!(cluster.recorded_source(&two).unwrap().unwrap().until.get(), 7);
     assert_eq!(world.status(&two), WaitSync);
-    world.cluster.source_chosen(&two, &told(b""), &mut world.out).unwrap();
+    world.cluster.source_chosen(&two, &told(b""), 1500, &mut world.out).unwrap();
     assert_eq!(world.status(&two), Online);
 }
 
@@ -71,9 +71,9 @@ fn a_stale_connection_changes_nothing() {
     let first = world.active("group1", "10.0.0.1");
     let second = world.join("group1", "10.0.0.1").unwrap();
     assert_eq!(second.status, Active);
-    world.cluster.closed(&first, &mut world.out);
+    world.cluster.closed(&first, 1500, &mut world.out);
     assert_eq!(world.status(&second), Active);
-    world.cluster.closed(&second, &mut world.out);
+    world.cluster.closed(&second, 1500, &mut world.out);
     assert_eq!(world.status(&second), Offline);
     world.cluster.beat(&first, 1001, None, &mut world.out).unwrap();
     assert_eq!(world.status(&second), Offline);
@@ -120,7 +120,7 @@ fn a_deleted_member_stays_deleted_until_it_joins() {
     let one = world.active("group1", "10.0.0.1");
     let delete = |world: &mut World| world.cluster.delete_storage(9, &one.group, &one.id, &mut world.out);
     assert_eq!(delete(&mut world).unwrap_err().status, Status::BUSY);
-    world.cluster.closed(&one, &mut world.out);
+    world.cluster.closed(&one, 1500, &mut world.out);
     delete(&mut world).unwrap();
     assert_eq!(delete(&mut world).unwrap_err().status, Status::ALREADY);
     assert_eq!(world.out.changelog, "9 group1 10.0.0.1 4 \n");
@@ -217,7 +217,7 @@ fn a_changed_address_continues_the_record() {
     let change =
         |world: &mut World| world.cluster.ip_changed(&world.rules, 8, &one.group, addrs, &mut world.out);
     assert_eq!(change(&mut world).unwrap_err().status, Status::BUSY);
-    world.cluster.closed(&two, &mut world.out);
+    world.cluster.closed(&two, 1500, &mut world.out);
     change(&mut world).unwrap();
     assert_eq!(change(&mut world).unwrap_err().status, Status::ALREADY);
     let group = world.cluster.group(&one.group).unwrap();
