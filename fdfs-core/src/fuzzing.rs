@@ -53,7 +53,9 @@ pub fn storage_ids(bytes: &[u8]) {
 
 /// Requests and answers: any bytes get a message or an error, and a message writes itself as it was read.
 pub fn wire(bytes: &[u8]) {
-    use crate::wire::{Header, cluster_stat, edit, list, query, report, storage, sync};
+    use crate::wire::{
+        Header, cluster_stat, edit, explain, identity, list, peer, query, report, storage, sync,
+    };
     let Some((head, body)) = bytes.split_first_chunk::<{ Header::SIZE }>() else { return };
     let head = Header::decode(head);
     assert_eq!(Header::decode(&head.encode()), head);
@@ -65,6 +67,11 @@ pub fn wire(bytes: &[u8]) {
     let _ = query::FetchTarget::parse(body);
     let _ = query::parse_store_all(body);
     let _ = query::parse_fetch_all(body);
+    let _ = (peer::next_leader(body), peer::Ping::parse(body), explain::parse(body));
+    let _ = (identity::NamedAddr::parse(body), identity::MyIp::parse(body), identity::IdsPage::parse(body));
+    let _ = identity::GroupOf::parse(body).map(|asked| asked.addr());
+    let _ =
+        (report::Brief::parse_any(body), report::StatusReport::parse(body), report::IpChange::parse(body));
     let _ = list::GroupRecord::parse_list(body);
     let _ = list::StorageRecord::parse_list(body);
     let _ = report::Brief::parse_list(body);

@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use fdfs_core::cluster::{Group, PeerStatus, Refusal, Storage, storage_ids_page};
-use fdfs_core::ident::{GroupName, StorageStatus};
-use fdfs_core::settings::{StorageIdEntry, StorageIds};
+use fdfs_core::cluster::{PeerStatus, Refusal, storage_ids_page};
+use fdfs_core::ident::{GroupName, StorageId, StorageStatus};
+use fdfs_core::settings::{STORAGE_PORT, StorageIds};
 use fdfs_core::wire::cluster_stat::{StorageStat, TrackerStat, VolumeStat};
+use fdfs_core::wire::identity::{GroupOf, IdsPage, MyIp, NamedAddr};
 use fdfs_core::wire::list::stat;
 use fdfs_core::wire::{Status, Text, cmd};
 use zerocopy::IntoBytes;
@@ -15,7 +16,6 @@ use zerocopy::byteorder::big_endian::{I32, I64};
 
 use crate::PROTOCOL_VERSION;
 use crate::owner::State;
-use crate::queries::known_name;
 use crate::service::{Request, Session, exact};
 
 /// Seconds after its last ping for which a follower counts as active.
@@ -68,26 +68,17 @@ impl Admin<'_> {
         self.request.shared.rules().ids.clone()
     }
 
-    /// Versions before 6.12 leave out the last byte.
     fn storage_ids(&self, out: &mut BytesMut) -> Result<(), Refusal> {
-        let wrong = Refusal::new(Status::INVAL, "wrong body length");
-        let (start, rest) = self.request.body.split_first_chunk::<4>().ok_or(wrong)?;
-        let allow_empty = match rest {
-            [] => false,
-            [flag] => *flag != 0,
-            _ => return Err(wrong),
-        };
+        let asked = IdsPage::parse(&self.request.body)?;
         let Some(ids) = self.ids() else {
-            if allow_empty {
+            if asked.allow_empty {
                 out.put_bytes(0, 8);
                 return Ok(());
             }
             return Err(Refusal::new(Status::OPNOTSUPP, "storage ids are not in use"));
         };
-        let start = usize::try_from(i32::from_be_bytes(*start)).unwrap_or(usize::MAX);
-        if start >= ids.entries.len() {
-            return Err(Refusal::new(Status::INVAL, "no such index"));
-        }
+        let start = asked.start.filter(|start| *start < ids.entries.len());
+        let start = start.ok_or(Refusal::new(Status::INVAL, "no such index"))?;
         // The readers' buffers hold 8 KiB, less the two counts and the header.
         let (count, text) = storage_ids_page(&ids, start, 8000);
         out.put_i32(i32::try_from(ids.entries.len()).unwrap_or(i32::MAX));
@@ -98,79 +89,65 @@ impl Admin<'_> {
 
     fn group_name(&self, out: &mut BytesMut) -> Result<(), Refusal> {
         let ids = self.ids().ok_or(Refusal::new(Status::OPNOTSUPP, "storage ids are not in use"))?;
-        let wrong = Refusal::new(Status::INVAL, "wrong body length");
-        let (text, port) = self.request.body.split_last_chunk::<4>().ok_or(wrong)?;
-        if text.len() >= 46 {
+        let asked = GroupOf::parse(&self.request.body)?;
+        if asked.ip.len() >= 46 {
             return Err(Refusal::new(Status::NAMETOOLONG, "address text too long"));
         }
         let unknown = Refusal::new(Status::NOENT, "address is not in storage_ids.conf");
-        let ip = match text {
+        let ip = match asked.ip {
             [] => self.session.peer.ip(),
-            text => Text::<46>::cut(text).ip().ok_or(unknown)?,
+            _ => asked.addr().ok_or(unknown)?,
         };
-        let port = u16::try_from(i32::from_be_bytes(*port)).map_err(|_| unknown)?;
-        let entry = by_addr(&ids, ip, port).ok_or(unknown)?;
+        let entry = asked.port.and_then(|port| ids.by_addr(ip, port)).ok_or(unknown)?;
         out.put_slice(entry.group.field().raw());
         Ok(())
     }
 
-    /// `group 16 | ip:port` of commands 70 and 71.
-    fn named_addr(&self) -> Result<(GroupName, SocketAddr), Refusal> {
-        let bad = Refusal::new(Status::INVAL, "a group and ip:port expected");
-        let (group, text) = self.request.body.split_at_checked(16).ok_or(bad)?;
-        let addr = std::str::from_utf8(text).ok().filter(|text| text.len() <= 52);
-        let addr = addr.and_then(|text| text.parse::<SocketAddr>().ok()).ok_or(bad)?;
-        Ok((known_name(group)?, addr))
-    }
-
-    fn find(&self, group: &GroupName, addr: SocketAddr) -> Option<(&Group, &Storage)> {
-        let found = self.state.cluster.group(group)?;
-        let storage = match self.ids() {
-            Some(ids) => {
-                let entry = by_addr(&ids, addr.ip(), addr.port()).filter(|entry| entry.group == *group)?;
-                found.storage(&entry.id)
-            }
-            None => found.storage(&addr.ip().to_string().parse().ok()?),
+    /// The storage that commands 70 and 71 name, and its address. Without a port, as before 6.16, the usual one is meant,
+    /// or the only one of the address.
+    fn named(&self) -> Result<(GroupName, IpAddr, Option<StorageId>), Refusal> {
+        let asked = NamedAddr::parse(&self.request.body)?;
+        let group = asked.group.ok_or(Refusal::new(Status::NOENT, "no group has such a name"))?;
+        let ip = asked.ip.unwrap_or(self.session.peer.ip());
+        let Some(ids) = self.ids() else {
+            return Ok((group, ip, StorageId::new(ip.to_string().as_bytes()).ok()));
         };
-        storage.map(|storage| (found, storage))
+        let usual = ids.by_addr(ip, asked.port.unwrap_or(STORAGE_PORT)).filter(|entry| entry.group == group);
+        let mut here =
+            ids.entries.iter().filter(|entry| entry.group == group && entry.ips().any(|own| own == ip));
+        let only = here.next().filter(|_| asked.port.is_none() && here.next().is_none());
+        Ok((group, ip, usual.or(only).map(|entry| entry.id)))
     }
 
     fn server_id(&self, out: &mut BytesMut) -> Result<(), Refusal> {
-        let (group, addr) = self.named_addr()?;
-        let Some(ids) = self.ids() else {
-            out.put_slice(addr.ip().to_string().as_bytes());
-            return Ok(());
-        };
-        let entry = by_addr(&ids, addr.ip(), addr.port())
-            .filter(|entry| entry.group == group)
-            .ok_or(Refusal::new(Status::NOENT, "address is not in storage_ids.conf"))?;
-        out.put_slice(entry.id.bytes());
+        let (_, ip, id) = self.named()?;
+        match self.ids() {
+            None => out.put_slice(ip.to_string().as_bytes()),
+            Some(_) => {
+                let unknown = Refusal::new(Status::NOENT, "address is not in storage_ids.conf");
+                out.put_slice(id.ok_or(unknown)?.bytes());
+            }
+        }
         Ok(())
     }
 
     fn storage_status(&self, out: &mut BytesMut) -> Result<(), Refusal> {
-        let (group, addr) = self.named_addr()?;
-        let (_, storage) = self.find(&group, addr).ok_or(Refusal::new(Status::NOENT, "unknown storage"))?;
+        let (group, ip, id) = self.named()?;
+        let storage = id.and_then(|id| self.state.cluster.group(&group)?.storage(&id));
+        let storage = storage.ok_or(Refusal::new(Status::NOENT, "unknown storage"))?;
         let mut brief = storage.brief(self.session.peer.ip());
-        brief.ip = fdfs_core::wire::IpField::of(storage.ips.first().copied().unwrap_or(addr.ip()));
+        brief.ip = fdfs_core::wire::IpField::of(storage.ips.first().copied().unwrap_or(ip));
         out.put_slice(brief.as_bytes());
         Ok(())
     }
 
-    /// Since 6.16 with a port, 21 bytes; before the group alone, 16.
     fn my_ip(&self, out: &mut BytesMut) -> Result<(), Refusal> {
-        let body = &self.request.body;
-        let peer = self.session.peer.ip();
-        let port = match body.len() {
-            16 => None,
-            21 => body.last_chunk::<4>().and_then(|port| u16::try_from(i32::from_be_bytes(*port)).ok()),
-            _ => return Err(Refusal::new(Status::INVAL, "wrong body length")),
-        };
-        let group = body.get(..16).map(known_name).transpose()?;
-        let ids = self.ids();
-        let port = port.unwrap_or(fdfs_core::settings::STORAGE_PORT);
-        let entry = ids.as_deref().and_then(|ids| by_addr(ids, peer, port));
-        match entry.filter(|entry| Some(entry.group) == group) {
+        let asked = MyIp::parse(&self.request.body)?;
+        let group = asked.group.ok_or(Refusal::new(Status::NOENT, "no group has such a name"))?;
+        let (peer, ids) = (self.session.peer.ip(), self.ids());
+        let port = asked.port.unwrap_or(STORAGE_PORT);
+        let entry = ids.as_deref().and_then(|ids| ids.by_addr(peer, port));
+        match entry.filter(|entry| entry.group == group) {
             Some(entry) => {
                 let ips: Vec<String> = entry.ips().map(|ip| ip.to_string()).collect();
                 out.put_slice(ips.join(",").as_bytes());
@@ -316,11 +293,6 @@ impl Admin<'_> {
         }
         Ok(())
     }
-}
-
-/// The entry of an address; ports count when they are written, else any storage has the usual one.
-fn by_addr(ids: &StorageIds, ip: IpAddr, port: u16) -> Option<&StorageIdEntry> {
-    ids.by_addr(ip, port)
 }
 
 /// A `host` field of 52 bytes.

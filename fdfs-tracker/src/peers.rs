@@ -4,10 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use fdfs_core::cluster::{Effects, Group, Leader, Refusal};
+use fdfs_core::cluster::{Effects, Group, Leader, Refusal, TrackerAddr};
+use fdfs_core::wire::peer::{self, JoinLeader, Ping, SysFileRequest, TrunkPair};
 use fdfs_core::wire::{Status, cmd};
+use zerocopy::IntoBytes;
+use zerocopy::byteorder::big_endian::I32;
 
 use crate::owner::{Follower, State};
+use crate::reports::fixed;
 use crate::service::{Request, Session, Stop, exact};
 use crate::transfer::SysFiles;
 
@@ -33,9 +37,7 @@ pub async fn answer(
 }
 
 async fn next_leader(request: &Request<'_>) -> Result<(), Stop> {
-    let bad = Refusal::new(Status::INVAL, "the address of a tracker expected");
-    let text = std::str::from_utf8(&request.body).map_err(|_| bad)?.trim_end_matches('\0');
-    let named: SocketAddr = text.parse().map_err(|_| bad)?;
+    let named = peer::next_leader(&request.body)?;
     if request.cmd == cmd::TRACKER_NOTIFY_NEXT_LEADER {
         request.shared.owner.apply(move |state, _| state.trackers.notify(named)).await??;
         return Ok(());
@@ -70,10 +72,8 @@ fn join_leader(session: &mut Session, request: &Request<'_>) -> Result<(), Stop>
     if session.follower.is_some() || session.joined.is_some() {
         return Err(Refusal::new(Status::EXIST, "the connection has joined already").into());
     }
-    let (up_time, rest) = request.body.split_first_chunk::<8>().ok_or(wrong_length())?;
-    let (version, port) = rest.split_first_chunk::<8>().ok_or(wrong_length())?;
-    let port = port.first_chunk().map_or(0, |port| i64::from_be_bytes(*port));
-    let port = u16::try_from(port).map_err(|_| Refusal::new(Status::INVAL, "bad port"))?;
+    let told: JoinLeader = fixed(&request.body)?;
+    let port = u16::try_from(told.port.get()).map_err(|_| Refusal::new(Status::INVAL, "bad port"))?;
     let peer = SocketAddr::new(session.peer.ip(), port);
     // A follower behind address translation, or with several addresses, is known by its port when that is unique.
     let mut same_port = view.trackers.others().filter(|tracker| tracker.port == port);
@@ -81,7 +81,7 @@ fn join_leader(session: &mut Session, request: &Request<'_>) -> Result<(), Stop>
     let known = view.trackers.find(peer).or(by_port);
     let addr = known.ok_or(Refusal::new(Status::NOENT, "not in my tracker list"))?.first();
     session.follower = Some(addr);
-    let (up_time, version) = (i64::from_be_bytes(*up_time), *version);
+    let (up_time, version) = (told.up_time.get(), *told.version.raw());
     request.shared.owner.tell(move |state, _| {
         let follower = Follower { up_time, version, last_ping: crate::now(), ..Follower::default() };
         state.followers.insert(addr, follower);
@@ -93,30 +93,29 @@ fn join_leader(session: &mut Session, request: &Request<'_>) -> Result<(), Stop>
     Ok(())
 }
 
-/// Versions before 6.15.5 send no figures.
+/// Versions before 6.15.5 send no figures, and have not joined: they are known by their address, if one tracker has it.
 fn ping(session: &mut Session, request: &Request<'_>, out: &mut BytesMut) -> Result<(), Stop> {
-    let body = &request.body;
-    exact(body, 12)?;
+    let told = Ping::parse(&request.body)?;
     let view = request.shared.owner.view();
     if !view.trackers.leading() {
         return Err(Refusal::new(Status::OPNOTSUPP, "this tracker does not lead").into());
     }
-    let addr =
-        session.follower.ok_or(Refusal::new(Status::INVAL, "the connection has not joined as a tracker"))?;
-    let mut connections = [0; 3];
-    for (figure, bytes) in connections.iter_mut().zip(body.chunks_exact(4)) {
-        *figure = bytes.first_chunk().map_or(0, |bytes| i32::from_be_bytes(*bytes));
-    }
+    let mut here = view.trackers.others().filter(|tracker| tracker.ips.contains(&session.peer.ip()));
+    let by_ip = here.next().filter(|_| told.is_none() && here.next().is_none());
+    let addr = session
+        .follower
+        .or(by_ip.map(TrackerAddr::first))
+        .ok_or(Refusal::new(Status::INVAL, "the connection has not joined as a tracker"))?;
+    let connections = told.map(|told| told.connections.map(I32::get));
     if session.trunk_chg != view.trunk_chg {
         session.trunk_chg = view.trunk_chg;
-        for (group, server) in view.cluster.groups().map(Group::trunk_pair) {
-            out.put_slice(group.raw());
-            out.put_slice(server.raw());
+        for (group, trunk_server) in view.cluster.groups().map(Group::trunk_pair) {
+            out.put_slice(TrunkPair { group, trunk_server }.as_bytes());
         }
     }
     request.shared.owner.tell(move |state, _| {
         let follower = state.followers.entry(addr).or_default();
-        follower.connections = connections;
+        follower.connections = connections.unwrap_or(follower.connections);
         follower.last_ping = crate::now();
     });
     Ok(())
@@ -134,17 +133,11 @@ fn files_start(session: &mut Session, request: &Request<'_>) -> Result<(), Stop>
 }
 
 fn one_file(session: &Session, request: &Request<'_>, out: &mut BytesMut) -> Result<(), Stop> {
-    exact(&request.body, 9)?;
+    let asked: SysFileRequest = fixed(&request.body)?;
     let bad = Refusal::new(Status::INVAL, "no such file or offset");
-    let (index, offset) = request.body.split_first().ok_or(bad)?;
-    let offset = offset.first_chunk().map(|offset| i64::from_be_bytes(*offset)).ok_or(bad)?;
     let files = session.files.as_ref().map_or_else(|| SysFiles::of(request.shared), Arc::clone);
-    let (size, piece) = files.piece(request.shared, *index, offset).ok_or(bad)?;
+    let (size, piece) = files.piece(request.shared, asked.index, asked.offset.get()).ok_or(bad)?;
     out.put_i64(size);
     out.put_slice(&piece);
     Ok(())
-}
-
-fn wrong_length() -> Refusal {
-    Refusal::new(Status::INVAL, "wrong body length")
 }

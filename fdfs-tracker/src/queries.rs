@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use bytes::{BufMut, BytesMut};
-use fdfs_core::cluster::{FileFacts, Refusal, Storage};
+use fdfs_core::cluster::{FileFacts, Refusal, Rules, Storage};
 use fdfs_core::ident::{GroupName, StorageId};
-use fdfs_core::wire::query::{FetchAllForm, FetchTarget, StoreTarget, put_fetch_all, put_store_all};
-use fdfs_core::wire::{Status, cmd};
+use fdfs_core::wire::query::{FetchTarget, StoreTarget, put_fetch_all, put_store_all};
+use fdfs_core::wire::{AddrWidth, Status, cmd};
 use zerocopy::IntoBytes;
 
 use crate::owner::State;
@@ -65,6 +65,10 @@ impl Query<'_> {
         storage.addr_for(self.session.peer.ip())
     }
 
+    fn width(&self, rules: &Rules) -> AddrWidth {
+        rules.width_for(self.session.peer.ip())
+    }
+
     fn store(&self, named: bool, all: bool, out: &mut BytesMut) -> Result<(), Refusal> {
         let body = &self.request.body;
         exact(body, if named { 16 } else { 0 })?;
@@ -75,9 +79,9 @@ impl Query<'_> {
         match addrs.as_slice() {
             [addr] => {
                 StoreTarget { group: choice.group.name, addr: *addr, path: choice.path }
-                    .put(out, rules.width);
+                    .put(out, self.width(rules));
             }
-            addrs => put_store_all(out, choice.group.name, addrs, choice.path, rules.width),
+            addrs => put_store_all(out, choice.group.name, addrs, choice.path, self.width(rules)),
         }
         Ok(())
     }
@@ -98,7 +102,7 @@ impl Query<'_> {
             cmd::QUERY_UPDATE => cluster.query_update(rules, &group, &file)?,
             _ => cluster.query_fetch(rules, crate::now(), &group, &file)?,
         };
-        FetchTarget { group, addr: self.addr(storage) }.put(out, rules.width);
+        FetchTarget { group, addr: self.addr(storage) }.put(out, self.width(rules));
         Ok(())
     }
 
@@ -107,7 +111,7 @@ impl Query<'_> {
         let rules = &self.request.shared.rules();
         let found = self.state.cluster.query_fetch_all(rules, crate::now(), &group, &file)?;
         let addrs: Vec<SocketAddr> = found.into_iter().map(|storage| self.addr(storage)).collect();
-        put_fetch_all(out, group, &addrs, rules.width, FetchAllForm::EachPort);
+        put_fetch_all(out, group, &addrs, self.width(rules), rules.fetch_all);
         Ok(())
     }
 
@@ -134,7 +138,7 @@ impl Query<'_> {
         let group = self.state.cluster.group(&name).ok_or(Refusal::new(Status::NOENT, "unknown group"))?;
         let mut found = false;
         for storage in group.storages().filter(|storage| id.is_none_or(|id| storage.id == id)) {
-            group.storage_record(rules, storage, self.session.peer.ip()).put(out, rules.width);
+            group.storage_record(rules, storage, self.session.peer.ip()).put(out, self.width(rules));
             found = true;
         }
         if id.is_some() && !found {

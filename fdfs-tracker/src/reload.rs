@@ -16,9 +16,11 @@ pub const LIVE: &[&str] = &[
     "allow_hosts",
     "check_active_interval",
     "download_server",
+    "fetch_all_layout",
     "log_level",
     "max_connections",
     "reserved_storage_space",
+    "response_ip_addr_size_for",
     "storage_sync_file_max_delay",
     "storage_sync_file_max_time",
     "store_group",
@@ -112,7 +114,9 @@ impl Reload {
 fn take(to: &mut TrackerSettings, from: &TrackerSettings) {
     to.check_active_interval = from.check_active_interval;
     to.download_server = from.download_server;
+    to.fetch_all_layout = from.fetch_all_layout;
     to.reserved_storage_space = from.reserved_storage_space;
+    to.response_ip_addr_size_for.clone_from(&from.response_ip_addr_size_for);
     to.storage_sync_file_max_delay = from.storage_sync_file_max_delay;
     to.storage_sync_file_max_time = from.storage_sync_file_max_time;
     to.store_group.clone_from(&from.store_group);

@@ -40,7 +40,9 @@ pub async fn answer(
 }
 
 /// The whole body as one fixed layout.
-fn fixed<T: FromBytes + KnownLayout + Immutable + Unaligned + Copy>(body: &[u8]) -> Result<T, BadMessage> {
+pub fn fixed<T: FromBytes + KnownLayout + Immutable + Unaligned + Copy>(
+    body: &[u8],
+) -> Result<T, BadMessage> {
     let wrong = BadMessage::Length { got: body.len() as u64, want: "the fixed length of the command" };
     T::read_from_bytes(body).map_err(|_| wrong)
 }
@@ -162,7 +164,7 @@ async fn statuses(session: &Session, request: &Request<'_>) -> Result<(), Stop> 
     let (shared, owner) = (Arc::clone(request.shared), &request.shared.owner);
     match request.cmd {
         cmd::REPORT_STATUS => {
-            let told: StatusReport = fixed(&request.body)?;
+            let told = StatusReport::parse(&request.body)?;
             let group = known_name(told.group.raw())?;
             let change = move |state: &mut State, effects: &mut Effects| {
                 state.cluster.report_status(&shared.rules(), &group, &told.brief, crate::now(), effects)
@@ -171,7 +173,7 @@ async fn statuses(session: &Session, request: &Request<'_>) -> Result<(), Stop> 
         }
         cmd::REPLICA_CHG => {
             let who = session.storage()?;
-            let told: Vec<Brief> = entries(&request.body)?;
+            let told = Brief::parse_any(&request.body)?;
             let change = move |state: &mut State, effects: &mut Effects| {
                 let leads = state.trackers.leading();
                 state.cluster.replica_changes(&shared.rules(), &who, &told, (leads, crate::now()), effects)
@@ -205,7 +207,7 @@ async fn trunk(session: &Session, request: &Request<'_>) -> Result<(), Stop> {
 }
 
 async fn ip_changed(session: &Session, request: &Request<'_>) -> Result<(), Stop> {
-    let told: IpChange = fixed(&request.body)?;
+    let told = IpChange::parse(&request.body)?;
     let (group, shared) = (known_name(told.group.raw())?, Arc::clone(request.shared));
     if shared.rules().ids.is_some() {
         return Err(Refusal::new(Status::OPNOTSUPP, "addresses are not identities here").into());

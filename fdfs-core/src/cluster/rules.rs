@@ -1,9 +1,11 @@
 //! The settings that the cluster rules depend on.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::settings::{IdType, Reserve, StorageIds, TrackerSettings};
+use crate::settings::{FetchAllLayout, IdType, Reserve, StorageIds, TrackerSettings, WidthFor};
 use crate::wire::AddrWidth;
+use crate::wire::query::FetchAllForm;
 
 /// Part of `tracker.conf` and `storage_ids.conf` that decides.
 #[derive(Debug, Clone)]
@@ -36,6 +38,10 @@ pub struct Rules {
     pub trust_id: bool,
     /// Width of addresses in answers.
     pub width: AddrWidth,
+    /// Other widths for clients of some networks.
+    pub widths: Vec<WidthFor>,
+    /// Layout of FETCH_ALL's answer.
+    pub fetch_all: FetchAllForm,
 }
 
 impl Rules {
@@ -61,7 +67,17 @@ impl Rules {
             id_in_names: conf.id_type_in_filename == IdType::Id,
             trust_id: conf.trust_storage_server_id,
             width: if wide { AddrWidth::V6 } else { AddrWidth::V4 },
+            widths: conf.response_ip_addr_size_for.clone(),
+            fetch_all: match conf.fetch_all_layout {
+                FetchAllLayout::EachPort => FetchAllForm::EachPort,
+                FetchAllLayout::OnePort => FetchAllForm::OnePort,
+            },
         }
+    }
+
+    /// Width of addresses in answers to this client.
+    pub fn width_for(&self, client: IpAddr) -> AddrWidth {
+        WidthFor::find(&self.widths, client).unwrap_or(self.width)
     }
 
     /// Members may have different ports.

@@ -17,6 +17,7 @@ mod storage_ids;
 mod store_paths;
 mod tracker;
 mod types;
+mod width_for;
 
 use std::path::Path;
 
@@ -33,9 +34,10 @@ pub use storage_ids::{StorageIdEntry, StorageIds};
 pub use store_paths::StorePathConf;
 pub use tracker::TrackerSettings;
 pub use types::{
-    AddrWidth, AddressFamily, BadText, ConnectFirstBy, Durability, IdType, LogFormat, LogLevel, Millis,
-    Reserve, ResponseMode, Secs, Size, SyncThreads, TimeOfDay, TimePrecision,
+    AddrWidth, AddressFamily, BadText, ConnectFirstBy, Durability, FetchAllLayout, IdType, LogFormat,
+    LogLevel, Millis, Reserve, ResponseMode, Secs, Size, SyncThreads, TimeOfDay, TimePrecision,
 };
+pub use width_for::WidthFor;
 
 pub use crate::conf::{ConfError, Env, Severity, Warning};
 

@@ -9,9 +9,10 @@ use super::addrs::{TRACKER_PORT, one_or_more};
 use super::check::Check;
 use super::log::{self, ERROR_LOG, LogSettings, OLD_LOG_KEYS};
 use super::types::{
-    AddrWidth, AddressFamily, IdType, LogFormat, LogLevel, Reserve, Secs, Size, TimeOfDay, port, port_or_none,
+    AddrWidth, AddressFamily, FetchAllLayout, IdType, LogFormat, LogLevel, Reserve, Secs, Size, TimeOfDay,
+    port, port_or_none,
 };
-use super::{Settings, StorageIds, Warning};
+use super::{Settings, StorageIds, Warning, WidthFor};
 use crate::conf::{ConfError, GLOBAL, Ini, Rules};
 use crate::ident::GroupName;
 
@@ -47,6 +48,11 @@ pub struct TrackerSettings {
     pub address_family: AddressFamily,
     /// Default `auto`: 46 bytes per address in answers when a storage has an IPv6 address, else 16.
     pub response_ip_addr_size: AddrWidth,
+    /// Other bytes per address for the clients of a network, `10.0.0.0/8 16` or `10.0.0.7 46`, repeatable; the longest prefix counts. New here.
+    #[serde(deserialize_with = "one_or_more")]
+    pub response_ip_addr_size_for: Vec<WidthFor>,
+    /// Default `each_port`: layout of the list of all storages of a file, or `one_port` as before 6.16 and for the Java client. New here.
+    pub fetch_all_layout: FetchAllLayout,
     /// Seconds, default 10: longest wait for a connection to another tracker.
     pub connect_timeout: Secs,
     /// Seconds, default 60: longest wait for one read or write.
@@ -174,6 +180,8 @@ impl Default for TrackerSettings {
             outer_port: None,
             address_family: AddressFamily::default(),
             response_ip_addr_size: AddrWidth::default(),
+            response_ip_addr_size_for: Vec::new(),
+            fetch_all_layout: FetchAllLayout::default(),
             connect_timeout: Secs(10),
             network_timeout: Secs(60),
             tcp_quick_ack: true,

@@ -12,7 +12,7 @@ use crate::conf::{GROUP, WORD, parse_int, parse_percent, parse_size, parse_time}
 use crate::ident::GroupName;
 
 /// Reads a value with `parse`; `expected` completes "expected …" when it gives `None`.
-fn read<'de, D: Deserializer<'de>, T>(
+pub(super) fn read<'de, D: Deserializer<'de>, T>(
     from: D,
     name: &'static str,
     expected: &'static str,
@@ -297,6 +297,15 @@ words!(
     Auto = "auto",
     /// 46.
     Wide = "IPv6",
+});
+words!(
+    /// Layout of the answer that names every storage of a file (command 105).
+    FetchAllLayout, "each_port or one_port", {
+    /// As since 6.16: each address has its port.
+    #[default]
+    EachPort = "each_port",
+    /// As before, and as the Java client 1.39 and the C# client read it: one port, then addresses alone.
+    OnePort = "one_port",
 });
 words!(
     /// What stands for the source storage in a file id.

@@ -151,11 +151,26 @@ pub fn put_fetch_all(
     }
 }
 
-/// Reads an answer of 102, 103 or 105 in the 6.16 form.
+/// Reads an answer of 102, 103 or 105. A length that both layouts of 105 can have is of the one since 6.16.
 pub fn parse_fetch_all(body: &[u8]) -> Result<(GroupName, Vec<SocketAddr>), BadMessage> {
     let wrong = BadMessage::Length { got: body.len() as u64, want: "16 + n x 23 or n x 53" };
     let Some((group, records)) = body.split_at_checked(16) else { return Err(wrong) };
-    Ok((GroupName::from_field(group)?, parse_addrs(records)?))
+    let addrs = parse_addrs(records).or_else(|bad| parse_one_port(records).ok_or(bad))?;
+    Ok((GroupName::from_field(group)?, addrs))
+}
+
+/// `ip | port 8 | (n - 1) x ip`: the layout before 6.16.
+fn parse_one_port(records: &[u8]) -> Option<Vec<SocketAddr>> {
+    let read = |width: AddrWidth| {
+        let (first, rest) = records.split_at_checked(width.record() + 8)?;
+        let first = parse_addr(first).ok()?;
+        let others = rest.chunks(width.record()).map(|ip| Text::<46>::cut(ip).ip());
+        let whole = rest.len().is_multiple_of(width.record());
+        let ips: Option<Vec<IpAddr>> = others.collect();
+        let others = ips.filter(|_| whole)?.into_iter().map(|ip| SocketAddr::new(ip, first.port()));
+        Some(std::iter::once(first).chain(others).collect())
+    };
+    [AddrWidth::V4, AddrWidth::V6].into_iter().find_map(read)
 }
 
 /// Writes an "ip + port" record of 23 or 53 bytes.
@@ -216,6 +231,7 @@ mod tests {
             let mut out = Vec::new();
             put_fetch_all(&mut out, group(), &addrs, width, form);
             assert_eq!(out.len(), len);
+            assert_eq!(parse_fetch_all(&out), Ok((group(), addrs.to_vec())));
         }
     }
 

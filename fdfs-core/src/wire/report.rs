@@ -26,10 +26,39 @@ impl Brief {
     /// All zero: "none".
     pub const NONE: Self = Self { status: 0, port: I32::ZERO, id: Text::EMPTY, ip: Text::EMPTY };
 
+    /// Reads a whole number of records, of 67 bytes, or of 37 as before version 6.11 (at most 32 of them: no length
+    /// means both).
+    pub fn parse_any(body: &[u8]) -> Result<Vec<Self>, BadMessage> {
+        if !body.len().is_multiple_of(size_of::<Self>())
+            && let Ok(old) = <[OldBrief]>::ref_from_bytes(body)
+        {
+            return Ok(old.iter().map(OldBrief::widen).collect());
+        }
+        Self::parse_list(body).map(<[Self]>::to_vec)
+    }
+
     /// Reads a whole number of records.
     pub fn parse_list(body: &[u8]) -> Result<&[Self], BadMessage> {
         <[Self]>::ref_from_bytes(body)
             .map_err(|_| BadMessage::Length { got: body.len() as u64, want: "n x 67" })
+    }
+}
+
+/// A server as versions before 6.11 write it, 37 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct OldBrief {
+    status: u8,
+    port: I32,
+    id: Text<16>,
+    ip: Text<16>,
+}
+
+const _: () = assert!(size_of::<OldBrief>() == 37);
+
+impl OldBrief {
+    fn widen(&self) -> Brief {
+        Brief { status: self.status, port: self.port, id: self.id, ip: Text::cut(self.ip.bytes()) }
     }
 }
 
@@ -155,6 +184,19 @@ pub struct StatusReport {
 
 const _: () = assert!(size_of::<StatusReport>() == 83);
 
+impl StatusReport {
+    /// Reads the body: 83 bytes, or 53 as before version 6.11.
+    pub fn parse(body: &[u8]) -> Result<Self, BadMessage> {
+        let wrong = BadMessage::Length { got: body.len() as u64, want: "83 or 53" };
+        if let Ok(report) = Self::read_from_bytes(body) {
+            return Ok(report);
+        }
+        let (group, brief) = Text::<16>::read_from_prefix(body).map_err(|_| wrong.clone())?;
+        let brief = OldBrief::read_from_bytes(brief).map_err(|_| wrong)?.widen();
+        Ok(Self { group, brief })
+    }
+}
+
 /// Request of REPORT_IP_CHANGED (78), 108 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -169,7 +211,18 @@ pub struct IpChange {
 
 const _: () = assert!(size_of::<IpChange>() == 108);
 
-/// Request of GET_MY_IP (60), 21 bytes (16, group alone, before 6.16).
+impl IpChange {
+    /// Reads the body: 108 bytes, or 48 as before version 6.11.
+    pub fn parse(body: &[u8]) -> Result<Self, BadMessage> {
+        if let Ok([group, old, new]) = <[Text<16>; 3]>::read_from_bytes(body) {
+            return Ok(Self { group, old: Text::cut(old.bytes()), new: Text::cut(new.bytes()) });
+        }
+        let wrong = BadMessage::Length { got: body.len() as u64, want: "108 or 48" };
+        Self::read_from_bytes(body).map_err(|_| wrong)
+    }
+}
+
+/// Request of GET_MY_IP (60) as storages send it, 21 bytes (16, group alone, before 6.16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct MyIpRequest {
@@ -251,6 +304,30 @@ mod tests {
         assert_eq!(offset_of!(JoinHead, id), 75);
         assert_eq!(offset_of!(JoinHead, tracker_ip), 91);
         assert_eq!(offset_of!(JoinHead, tracker_count), 137);
+    }
+
+    #[test]
+    fn requests_of_old_versions() {
+        let brief =
+            Brief { status: 7, port: 23000.into(), id: Text::cut(b"100001"), ip: Text::cut(b"10.0.0.1") };
+        let old =
+            OldBrief { status: 7, port: 23000.into(), id: Text::cut(b"100001"), ip: Text::cut(b"10.0.0.1") };
+        let group = Text::<16>::cut(b"group1");
+        for bytes in [brief.as_bytes(), old.as_bytes()] {
+            let report = StatusReport::parse(&[group.raw(), bytes].concat()).unwrap();
+            assert_eq!((report.group, report.brief), (group, brief));
+            for count in [1, 2, 32] {
+                assert_eq!(Brief::parse_any(&bytes.repeat(count)).unwrap(), vec![brief; count]);
+            }
+            assert!(Brief::parse_any(&bytes[1..]).is_err());
+            assert!(StatusReport::parse(bytes).is_err());
+        }
+        assert_eq!(Brief::parse_any(&[]), Ok(vec![]));
+        let change = IpChange { group, old: Text::cut(b"10.0.0.1"), new: Text::cut(b"10.0.0.2") };
+        assert_eq!(IpChange::parse(change.as_bytes()), Ok(change));
+        let short: [Text<16>; 3] = [group, Text::cut(b"10.0.0.1"), Text::cut(b"10.0.0.2")];
+        assert_eq!(IpChange::parse(short.as_bytes()), Ok(change));
+        assert!(IpChange::parse(&[0; 49]).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A tracker over real sockets: scripted storages, recorded requests, several trackers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod commands;
 mod daemon;
 mod election;
 mod joining;

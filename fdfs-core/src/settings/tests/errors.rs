@@ -74,6 +74,10 @@ fn bad_values_name_file_line_key_and_what_is_expected() {
             "test.conf:2: allow_hosts is empty: expected * for everybody, a host name, an address, or a network",
         ),
         (
+            "response_ip_addr_size_for = 10.0.0.0/8",
+            "test.conf:2: response_ip_addr_size_for = 10.0.0.0/8: expected a network and 16 or 46, as in 10.0.0.0/8 16",
+        ),
+        (
             "[error-log]\nlog_file_keep_days = x",
             "test.conf:3: [error-log] log_file_keep_days = x: expected a whole number 0..4294967295",
         ),

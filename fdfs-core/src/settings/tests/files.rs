@@ -152,6 +152,7 @@ fn the_samples_name_every_key_that_may_be_set() {
         "key_namespace",
         "keep_alive",
         "store_group",
+        "response_ip_addr_size_for",
         "http",
         "error-log",
         "access-log",

@@ -96,6 +96,7 @@ fn tracker_keys() -> Vec<Key> {
         ("reserved_storage_space", prop_oneof![size(), text("[1-9][0-9]?(\\.5)?%")].boxed()),
         ("log_level", text("emerg|error|WARN|info|debug|loud")),
         ("allow_hosts", list("10\\.0\\.0\\.[1-9]")),
+        ("response_ip_addr_size_for", list("10\\.0\\.0\\.[0-9]/[0-9]{1,2} (16|46|7)")),
         ("store_group", text("[a-z0-9]{1,20}")),
         ("store_lookup", number(3)),
         ("trunk_create_file_time_base", text("[012]?[0-9]:[0-9]{1,2}")),
