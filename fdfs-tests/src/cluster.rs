@@ -168,6 +168,12 @@ impl Cluster {
 
     /// The same with more lines in its `mod_fastdfs.conf`.
     pub fn start_nginx_with(&mut self, index: usize, more: &str) {
+        self.start_nginx_serving(index, more, "");
+    }
+
+    /// The same with more lines in its server block: `CONF` stands for the directive that names `mod_fastdfs.conf`, `ROOT`
+    /// for the folder of this nginx.
+    pub fn start_nginx_serving(&mut self, index: usize, more: &str, server: &str) {
         let member = &self.members[index];
         let home = self.dir.path().join(format!("nginx-{index}"));
         std::fs::create_dir_all(&home).unwrap();
@@ -180,15 +186,26 @@ impl Cluster {
             base = member.base.display()
         );
         std::fs::write(home.join("mod_fastdfs.conf"), settings).unwrap();
+        let conf = format!("fastdfs_conf {}/mod_fastdfs.conf;", home.display());
+        let more = server.replace("CONF", &conf).replace("ROOT", &home.display().to_string());
         let server = format!(
-            "server {{ listen {}; location / {{ ngx_fastdfs_module; fastdfs_conf {}/mod_fastdfs.conf; }} }}",
+            "server {{ listen {}; {more}\nlocation / {{ ngx_fastdfs_module; {conf} }} }}",
             member.nginx_addr,
-            home.display()
         );
         let process = self.nginx(&home, true, &server);
         let addr = self.members[index].nginx_addr;
         self.members[index].nginx = Some(process);
         wait_listening(addr);
+    }
+
+    /// The nginx beside a member.
+    pub fn nginx_process(&mut self, index: usize) -> &mut Process {
+        self.members[index].nginx.as_mut().unwrap()
+    }
+
+    /// Folder of the nginx beside a member.
+    pub fn nginx_home(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("nginx-{index}"))
     }
 
     /// Starts the gateway of the reference deployment.

@@ -14,6 +14,7 @@ use crate::guard::guard;
 use crate::nginx::{self, CONF_ERROR, CONF_OK, OK};
 use crate::redirect::Target;
 use crate::settings::{self, Inline, SiteConf};
+use crate::work::Rights;
 use crate::{balancer, directives, handler};
 
 const DEFAULT_PATH: &[u8] = b"/etc/fdfs/mod_fastdfs.conf";
@@ -57,7 +58,11 @@ pub struct LocationConf {
     /// A private upstream, known to no directive; only its `peer.init` is used.
     pub balancer: ngx_http_upstream_srv_conf_t,
     path: ngx_str_t,
+    /// Requests are ours.
     enabled: bool,
+    /// `ngx_fastdfs_module`: GET and HEAD are answered.
+    serves: bool,
+    rights: *mut Rights,
     peers: *mut Vec<StaticPeer>,
     redirect: *mut Target,
     inline: *mut Vec<Inline>,
@@ -83,6 +88,22 @@ impl LocationConf {
     pub fn redirect(&self) -> Target {
         // SAFETY: as above.
         unsafe { self.redirect.as_ref() }.copied().unwrap_or_default()
+    }
+
+    /// GET and HEAD are answered.
+    pub fn serves(&self) -> bool {
+        self.serves
+    }
+
+    /// What clients may change.
+    pub fn rights(&self) -> Option<&Rights> {
+        // SAFETY: null, or kept by the cycle's pool.
+        unsafe { self.rights.as_ref() }.filter(|rights| rights.any())
+    }
+
+    /// Rights of this block, to set.
+    pub fn rights_mut(&mut self) -> &mut *mut Rights {
+        &mut self.rights
     }
 
     /// Keys of `fastdfs_set` in this block, to add to.
@@ -132,14 +153,37 @@ pub unsafe extern "C" fn set_module(
     guard(CONF_ERROR, || {
         // SAFETY: in a location, nginx passes its contexts and our `LocationConf`.
         unsafe {
-            let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
-            let core = (*ptr::addr_of!(ngx_http_core_module)).ctx_index;
-            let core = (*(*context).loc_conf.add(core)).cast::<ngx_http_core_loc_conf_t>();
-            (*core).handler = Some(handler::handle);
-            (*conf.cast::<LocationConf>()).enabled = true;
+            handle_location(cf);
+            (*conf.cast::<LocationConf>()).serves = true;
         }
         CONF_OK
     })
+}
+
+/// The requests of the location that is being read are ours.
+///
+/// # Safety
+/// Only inside a directive handler, in a location.
+pub unsafe fn handle_location(cf: *mut ngx_conf_t) {
+    // SAFETY: as promised by the caller, nginx's contexts are those of the location.
+    unsafe {
+        (*core_location(cf)).handler = Some(handler::handle);
+        let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        (*(*(*context).loc_conf.add(nginx::index())).cast::<LocationConf>()).enabled = true;
+    }
+}
+
+/// nginx's own settings of the block that is being read or merged.
+///
+/// # Safety
+/// Only while the http block is read.
+unsafe fn core_location(cf: *mut ngx_conf_t) -> *mut ngx_http_core_loc_conf_t {
+    // SAFETY: the core module has a configuration in every block.
+    unsafe {
+        let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        let core = (*ptr::addr_of!(ngx_http_core_module)).ctx_index;
+        (*(*context).loc_conf.add(core)).cast()
+    }
 }
 
 /// `fastdfs_conf PATH|off;`
@@ -239,6 +283,15 @@ pub unsafe extern "C" fn merge_location(
             conf.inline = directives::merge_inline(cf, parent.inline, conf.inline);
             conf.token_choice = directives::merge_tokens(cf, parent.token_choice, conf.token_choice);
         }
+        // SAFETY: while blocks are merged, the context is that of the inner one.
+        let core = unsafe { &mut *core_location(cf) };
+        // `if` and `limit_except` are a part of their location.
+        if core.noname() != 0 && parent.enabled && !conf.enabled {
+            (conf.enabled, conf.serves, conf.rights) = (true, parent.serves, parent.rights);
+            if core.lmt_excpt() != 0 && core.handler.is_none() {
+                core.handler = Some(handler::handle);
+            }
+        }
         if !conf.enabled {
             return CONF_OK;
         }
@@ -257,6 +310,10 @@ pub unsafe extern "C" fn merge_location(
         conf.rules = rules;
         set_upstream(conf, &site);
         conf.site = Arc::as_ptr(&site);
+        if conf.rights().is_some() && site.trackers.is_empty() {
+            complain(cf, NGX_LOG_EMERG, "fastdfs_upload and fastdfs_delete need a tracker_server");
+            return CONF_ERROR;
+        }
         CONF_OK
     })
 }

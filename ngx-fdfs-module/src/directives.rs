@@ -186,7 +186,7 @@ pub unsafe fn rules(
 ///
 /// # Safety
 /// `pool` must be live, and the slot null or filled by this function.
-unsafe fn own<T: Default>(pool: *mut ngx_pool_t, slot: &mut *mut T) -> Option<&mut T> {
+pub unsafe fn own<T: Default>(pool: *mut ngx_pool_t, slot: &mut *mut T) -> Option<&mut T> {
     // SAFETY: as promised by the caller.
     unsafe {
         if slot.is_null() {

@@ -8,6 +8,7 @@ use crate::local::{self, Local};
 use crate::nginx::{self, DONE, OK, status};
 use crate::parked;
 use crate::remote::{self, Start};
+use crate::work;
 
 /// nginx enters here.
 pub unsafe extern "C" fn handle(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -20,7 +21,14 @@ pub unsafe extern "C" fn handle(r: *mut ngx_http_request_t) -> ngx_int_t {
 unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: the request is live during the whole call; so are its URI and its location's configuration.
     unsafe {
+        let location = nginx::location(r);
         if (*r).method & (NGX_HTTP_GET | NGX_HTTP_HEAD) as ngx_uint_t == 0 {
+            return match location.rights() {
+                Some(rights) => work::start(r, rights),
+                None => status(NGX_HTTP_NOT_ALLOWED),
+            };
+        }
+        if !location.serves() {
             return status(NGX_HTTP_NOT_ALLOWED);
         }
         let rc = ngx_http_discard_request_body(r);
@@ -67,7 +75,7 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
 ///
 /// # Safety
 /// `r` must be live and its header not yet sent.
-unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Wanted) -> Option<ngx_int_t> {
+pub unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Wanted) -> Option<ngx_int_t> {
     // SAFETY: the request is live; nginx sets its clock before it handles any request.
     unsafe {
         if let Some((name, _)) = &rules.bypass

@@ -7,7 +7,7 @@ use ngx::ffi::*;
 
 use crate::guard::guard;
 use crate::nginx::{self, ERROR, OK, status};
-use crate::remote::Context;
+use crate::remote::{self, Context};
 
 thread_local! {
     /// The filter behind ours. Set while nginx reads its configuration, in the process that workers are forked from.
@@ -38,9 +38,11 @@ pub unsafe extern "C" fn install(_: *mut ngx_conf_t) -> ngx_int_t {
 unsafe extern "C" fn filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     guard(ERROR, || {
         let Some(next) = NEXT.get() else { return ERROR };
-        // SAFETY: nginx passes a live request; the slot of this module holds null or a `Context`.
+        // SAFETY: nginx passes a live request; with an upstream of ours the slot holds null or a `Context`.
         unsafe {
-            let refusal = nginx::context::<Context>(r).and_then(|context| context.refusal.take());
+            let refusal = remote::upstream(r)
+                .and_then(|_| nginx::context::<Context>(r))
+                .and_then(|context| context.refusal.take());
             match refusal {
                 None => next(r),
                 Some(Refusal::Status(code)) => status(code),

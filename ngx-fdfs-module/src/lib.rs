@@ -5,6 +5,7 @@
 //!
 //! - [`conf`], [`directives`]: directives, `mod_fastdfs.conf` per configuration cycle; [`variables`]
 //! - [`handler`]: the content handler; [`local`] and [`remote`] answer, [`redirect`] sends the client elsewhere, [`parked`] waits for the first peer list
+//! - [`work`]: files that clients bring or take away
 //! - [`header`], [`pipe`]: head and content of an answer that comes from a storage; [`extras`]: what URL arguments change
 //! - [`balancer`], [`keepalive`]: which storage, over which connection
 //! - [`tracker`]: who is in the groups, asked in the background
@@ -27,6 +28,7 @@ mod remote;
 mod settings;
 mod tracker;
 mod variables;
+mod work;
 mod worker;
 
 use core::ffi::c_char;
@@ -46,7 +48,7 @@ type Setter = unsafe extern "C" fn(
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-static mut COMMANDS: [ngx_command_t; 8] = [
+static mut COMMANDS: [ngx_command_t; 13] = [
     directive(ngx::ngx_string!("ngx_fastdfs_module"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, conf::set_module),
     directive(ngx::ngx_string!("fastdfs_conf"), ANYWHERE | NGX_CONF_TAKE1, conf::set_path),
     directive(ngx::ngx_string!("fastdfs_peer"), ANYWHERE | NGX_CONF_TAKE2, conf::set_peer),
@@ -54,6 +56,11 @@ static mut COMMANDS: [ngx_command_t; 8] = [
     directive(ngx::ngx_string!("fastdfs_set"), ANYWHERE | NGX_CONF_TAKE2, directives::set_value),
     directive(ngx::ngx_string!("fastdfs_token"), ANYWHERE | NGX_CONF_TAKE1, directives::set_token),
     directive(ngx::ngx_string!("fastdfs_token_key"), ANYWHERE | NGX_CONF_TAKE1, directives::set_token_key),
+    directive(ngx::ngx_string!("fastdfs_upload"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_delete"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_upload_group"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_upload_url"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_upload_buffering"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     ngx_command_t::empty(),
 ];
 

@@ -352,3 +352,12 @@ unsafe fn answer_head(r: *mut ngx_http_request_t, context: &mut Context, answer:
         head(upstream, code, i64::try_from(length).unwrap_or(0))
     }
 }
+
+/// The upstream of a request that asked members.
+///
+/// # Safety
+/// `r` must be live.
+pub unsafe fn upstream<'a>(r: *mut ngx_http_request_t) -> Option<&'a ngx_http_upstream_t> {
+    // SAFETY: as promised by the caller.
+    unsafe { (*r).upstream.as_ref().filter(|upstream| core::ptr::eq(upstream.output.tag, nginx::tag())) }
+}

@@ -239,7 +239,8 @@ impl Talk {
     }
 }
 
-fn connect(addr: SocketAddr) -> Result<*mut ngx_connection_t, &'static str> {
+/// A new connection; it may still be under way.
+pub fn connect(addr: SocketAddr) -> Result<*mut ngx_connection_t, &'static str> {
     let (mut raw, len) = balancer::raw(addr);
     let mut text = addr.to_string().into_bytes();
     let mut name = ngx_str_t { len: text.len(), data: text.as_mut_ptr() };

@@ -1,12 +1,11 @@
 //! Variables for logs and headers: `$fdfs_group`, `$fdfs_file_source`, `$fdfs_peer`, `$fdfs_fetch_time`.
 
-use core::ptr;
-
 use fdfs_core::http::{Plan, plan};
 use ngx::ffi::*;
 
 use crate::guard::guard;
 use crate::nginx::{self, ERROR, OK};
+use crate::remote::upstream;
 
 type Getter = unsafe extern "C" fn(*mut ngx_http_request_t, *mut ngx_variable_value_t, usize) -> ngx_int_t;
 
@@ -91,15 +90,6 @@ unsafe extern "C" fn fetch_time(
         });
         set(r, v, text.as_ref().map(String::as_bytes))
     })
-}
-
-/// The upstream of a request that asked members.
-///
-/// # Safety
-/// `r` must be live.
-unsafe fn upstream<'a>(r: *mut ngx_http_request_t) -> Option<&'a ngx_http_upstream_t> {
-    // SAFETY: as promised by the caller.
-    unsafe { (*r).upstream.as_ref().filter(|upstream| ptr::eq(upstream.output.tag, nginx::tag())) }
 }
 
 /// # Safety

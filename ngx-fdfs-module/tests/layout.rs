@@ -45,10 +45,15 @@ macro_rules! look {
 fn as_rust_sees_it() -> Seen {
     let mut seen = Seen { text: String::new(), program: String::new() };
     look!(seen, ngx_http_request_t: set_allow_ranges = "allow_ranges", set_header_only = "header_only", set_count = "count",
-        set_disable_not_modified = "disable_not_modified", set_single_range = "single_range");
+        set_disable_not_modified = "disable_not_modified", set_single_range = "single_range",
+        set_request_body_no_buffering = "request_body_no_buffering", set_reading_body = "reading_body",
+        set_request_body_in_file_only = "request_body_in_file_only",
+        set_request_body_in_single_buf = "request_body_in_single_buf");
+    look!(seen, ngx_http_request_body_t: );
     look!(seen, ngx_event_t: set_timer_set = "timer_set", set_timedout = "timedout", set_eof = "eof",
-        set_error = "error", set_ready = "ready", set_delayed = "delayed", set_cancelable = "cancelable", set_posted = "posted");
-    look!(seen, ngx_connection_t: set_idle = "idle", set_close = "close");
+        set_error = "error", set_ready = "ready", set_delayed = "delayed", set_cancelable = "cancelable", set_posted = "posted",
+        set_pending_eof = "pending_eof");
+    look!(seen, ngx_connection_t: set_idle = "idle", set_close = "close", set_error = "error", set_log_error = "log_error");
     look!(seen, ngx_peer_connection_t: set_cached = "cached", set_log_error = "log_error");
     look!(seen, ngx_http_upstream_t: set_buffering = "buffering", set_keepalive = "keepalive",
         set_request_body_sent = "request_body_sent");
@@ -63,7 +68,7 @@ fn as_rust_sees_it() -> Seen {
         set_not_found = "not_found");
     look!(seen, ngx_http_upstream_state_t: );
     look!(seen, ngx_http_upstream_srv_conf_t: );
-    look!(seen, ngx_http_core_loc_conf_t: );
+    look!(seen, ngx_http_core_loc_conf_t: set_noname = "noname", set_lmt_excpt = "lmt_excpt");
     look!(seen, ngx_module_t: );
     seen
 }

@@ -11,6 +11,7 @@ mod poll;
 mod range;
 mod slot;
 mod token;
+pub mod work;
 
 pub use args::{FLV_HEAD, FlvPart, argument, disposition, percent_encode, redirect_url};
 pub use conditions::{Conditions, IfModifiedSince, Verdict};
@@ -49,6 +50,15 @@ pub fn check_any_bytes(bytes: &[u8]) {
     }
     let _ = Conditions { if_none_match: Some(bytes.to_vec()), ..Conditions::default() }
         .judge(&Validators { mtime: 1, size: 2 });
+    if let Some((head, body)) = bytes.split_first()
+        && let Ok(mut form) = work::Form::new(b"multipart/form-data; boundary=b")
+    {
+        for piece in body.chunks(usize::from(*head).max(1)) {
+            if form.feed(piece, |_| Ok::<_, work::BadForm>(())).is_err() {
+                break;
+            }
+        }
+    }
     if let Some(name) = GroupNameSample::get() {
         let mut poll = Poll::new(vec![name]);
         let _ = poll.feed(bytes);

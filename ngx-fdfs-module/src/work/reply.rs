@@ -1,0 +1,79 @@
+//! How a request that changed files ends.
+
+use fdfs_core::http::work::{Stored, stored_json};
+use ngx::ffi::*;
+
+use crate::nginx::{self, ERROR, OK, status};
+
+/// The end of a request.
+pub enum Finish {
+    /// With this status; nginx makes the answer.
+    Status(ngx_int_t),
+    /// 204.
+    Deleted,
+    /// 201 and what was stored.
+    Stored(Vec<Stored>),
+}
+
+impl Finish {
+    /// Answers; the request may be gone afterwards.
+    ///
+    /// # Safety
+    /// `r` must be live, held by a reference that this gives back, and its header not yet sent.
+    pub unsafe fn apply(self, r: *mut ngx_http_request_t) {
+        // SAFETY: as promised by the caller. The connection outlives the request.
+        unsafe {
+            let connection = (*r).connection;
+            let rc = match self {
+                Self::Status(rc) => rc,
+                Self::Deleted => {
+                    (*r).headers_out.status = NGX_HTTP_NO_CONTENT as ngx_uint_t;
+                    (*r).set_header_only(1);
+                    ngx_http_send_header(r)
+                }
+                Self::Stored(files) => stored(r, &files),
+            };
+            ngx_http_finalize_request(r, rc);
+            ngx_http_run_posted_requests(connection);
+        }
+    }
+}
+
+/// # Safety
+/// `r` must be live and its header not yet sent.
+unsafe fn stored(r: *mut ngx_http_request_t, files: &[Stored]) -> ngx_int_t {
+    // SAFETY: as promised by the caller; the buffer lives in the request's pool.
+    unsafe {
+        const FAILED: ngx_int_t = status(NGX_HTTP_INTERNAL_SERVER_ERROR);
+        let text = stored_json(files);
+        let Some(text) = nginx::copy((*r).pool, &text) else { return FAILED };
+        // A list has no one place.
+        if let [file] = files
+            && nginx::push_header(r, c"Location", file.url.as_bytes()).is_null()
+        {
+            return FAILED;
+        }
+        let out = &mut (*r).headers_out;
+        out.status = NGX_HTTP_CREATED as ngx_uint_t;
+        out.content_length_n = text.len as i64;
+        out.content_type = nginx::constant(c"application/json");
+        out.content_type_len = out.content_type.len;
+        let rc = ngx_http_send_header(r);
+        if rc == ERROR || rc > OK || (*r).header_only() != 0 {
+            return rc;
+        }
+        let buffer = nginx::zeroed::<ngx_buf_t>((*r).pool);
+        let link = ngx_alloc_chain_link((*r).pool);
+        if buffer.is_null() || link.is_null() {
+            return ERROR;
+        }
+        (*buffer).pos = text.data;
+        (*buffer).last = text.data.add(text.len);
+        (*buffer).set_memory(1);
+        (*buffer).set_last_buf(u32::from(core::ptr::eq(r, (*r).main)));
+        (*buffer).set_last_in_chain(1);
+        (*link).buf = buffer;
+        (*link).next = core::ptr::null_mut();
+        ngx_http_output_filter(r, link)
+    }
+}
