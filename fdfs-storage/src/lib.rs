@@ -25,6 +25,7 @@ mod publish;
 mod recovery;
 mod reload;
 mod run;
+mod schedule;
 pub mod scrub;
 pub mod service;
 mod stages;

@@ -6,10 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fdfs_core::settings::{StorageSettings, differences};
 use fdfs_net::{AllowHosts, Live};
 
+use crate::schedule::{KEYS, Schedule};
 use crate::storage::Storage;
 
-/// Fields whose change is taken at once; a change of another one is told.
+/// Fields whose change is taken at once, as are those of the [`Schedule`]; a change of another one is told.
 pub const LIVE: &[&str] = &["allow_hosts", "log_level", "max_connections", "store_paths"];
+
+/// Whether a change of this field is taken at once.
+fn is_live(key: &str) -> bool {
+    LIVE.contains(&key) || KEYS.contains(&key)
+}
 
 /// The settings in force, and where they come from.
 pub struct Reload {
@@ -40,7 +46,7 @@ impl Reload {
         }
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, (before, after)) in differences(&now, &new) {
-            if !LIVE.contains(&key.as_str()) {
+            if !is_live(&key) {
                 tracing::warn!("{key} has changed from {before} to {after}: a restart is needed");
                 continue;
             }
@@ -53,8 +59,15 @@ impl Reload {
                     fdfs_net::raise_open_files(u64::from(new.max_connections) * 2 + crate::run::OWN_FILES);
                     self.live.set_max_connections(most);
                 }
-                _ => self.readonly(&now, &new),
+                "store_paths" => self.readonly(&now, &new),
+                // A part of the schedule, which is swapped as a whole.
+                _ => {}
             }
+        }
+        let schedule = Schedule::of(&new);
+        if **self.storage.schedule.load() != schedule {
+            self.storage.schedule.store(Arc::new(schedule));
+            self.storage.rescheduled.notify_one();
         }
         *now = new;
     }
@@ -94,6 +107,6 @@ mod tests {
     #[test]
     fn live_keys_exist() {
         let all = fields(&StorageSettings::default());
-        assert!(LIVE.iter().all(|key| all.contains_key(*key)), "{all:?}");
+        assert!(LIVE.iter().chain(&KEYS).all(|key| all.contains_key(*key)), "{all:?}");
     }
 }

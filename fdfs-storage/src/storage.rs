@@ -11,6 +11,7 @@ use fdfs_core::dist::{self, Dist};
 use fdfs_core::fileid::FileName;
 use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::list::stat;
+use tokio::sync::Notify;
 
 use crate::access::AccessLog;
 use crate::binlog::{Binlog, Pending};
@@ -20,6 +21,7 @@ use crate::durable::Durable;
 use crate::identity::{Identity, Params};
 use crate::link::Answers;
 use crate::members::Members;
+use crate::schedule::Schedule;
 use crate::scrub::Scrubbed;
 use crate::stages::Stages;
 use crate::state::{InitFlag, Stat, save};
@@ -32,6 +34,10 @@ const NAME_LOCKS: usize = 64;
 pub struct Storage {
     /// `storage.conf`.
     pub settings: StorageSettings,
+    /// Those of the settings that SIGHUP changes: times and rates.
+    pub schedule: ArcSwap<Schedule>,
+    /// Tells the scrub that it has changed.
+    pub rescheduled: Notify,
     /// Who it is.
     pub identity: Identity,
     /// What the trackers decide.
@@ -92,6 +98,8 @@ impl Storage {
             stages: Stages::new(settings.metrics_port),
             scrubbed: Scrubbed::default(),
             started: now(),
+            schedule: ArcSwap::from_pointee(Schedule::of(&settings)),
+            rescheduled: Notify::new(),
             durable,
             settings,
             identity,

@@ -71,6 +71,20 @@ fn settings_change_in_a_running_storage() {
     storage.reload("", "the store path takes new files again");
     assert!(storage.upload(1).starts_with("M01/"));
 
+    // Replication stops outside of its hours, and goes on when they change.
+    let hour =
+        String::from_utf8(std::process::Command::new("date").arg("+%H").output().unwrap().stdout).unwrap();
+    let hour: u32 = hour.trim().parse().unwrap();
+    let closed =
+        format!("sync_start_time = {}:00\nsync_end_time = {}:00\n", (hour + 3) % 24, (hour + 4) % 24);
+    storage.reload(&closed, "outside of sync_start_time to sync_end_time");
+    let name = storage.upload(0);
+    let copy = storage.cluster.members[1].base.join("data").join(&name[4..]);
+    storage.reload("sync_max_bandwidth = 1MB\n", "sync_max_bandwidth has changed");
+    wait_for("the copy when the hours are over", LIMIT, || copy.exists());
+    storage.reload("scrub_bandwidth = 100MB\nscrub_interval = 1\n", "scrub: all files were read");
+    storage.reload("", "scrub_bandwidth has changed");
+
     let mut open = Raw::connect(addr);
     storage.reload("allow_hosts = 127.99.99.99\n", "allow_hosts has changed");
     assert!(!storage.serves());

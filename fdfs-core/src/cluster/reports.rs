@@ -17,9 +17,9 @@ impl Cluster {
         out: &mut Effects,
     ) -> Result<(), Refusal> {
         let group = self.joined(who)?;
-        if usage.len() != group.path_count {
-            return Err(Refusal::new(Status::INVAL, "not one entry per store path of the group"));
-        }
+        // A member that has got one more serves with those that the group has, until all have it.
+        let usage = usage.get(..group.path_count).filter(|usage| !usage.is_empty());
+        let usage = usage.ok_or(Refusal::new(Status::INVAL, "not one entry per store path of the group"))?;
         let Some(member) = group.storage_mut(&who.id) else { return Err(Refusal::unknown_storage()) };
         let grew_from = member.free_mb;
         member.paths = usage

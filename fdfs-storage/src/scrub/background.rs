@@ -14,6 +14,8 @@ use super::{Verdict, check, heal, quarantine};
 use crate::storage::Storage;
 use crate::sync::Rate;
 
+/// While it is off, nothing wakes it but a change of that.
+const OFF: Duration = Duration::from_secs(24 * 3600);
 /// Between two looks for a good copy.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -36,25 +38,41 @@ pub struct Scrubbed {
     pub healed: AtomicU64,
 }
 
-/// Rounds until `stop`, if a rate is configured. Blocks.
+/// Rounds until `stop`, while a rate is configured. Blocks.
 pub(crate) fn run(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
-    let bandwidth = storage.settings.scrub_bandwidth.0;
-    if bandwidth == 0 {
-        return Ok(());
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let pause = storage.settings.scrub_interval.duration().max(Duration::from_secs(1));
+    let schedule = || **storage.schedule.load();
+    // At most this time, less if other times or rates come into force; `false` at the end of the daemon.
     let wait = |time: Duration| {
-        runtime.block_on(async { tokio::time::timeout(time, stop.cancelled()).await.is_err() })
+        runtime.block_on(async {
+            tokio::select! {
+                () = stop.cancelled() => false,
+                () = storage.rescheduled.notified() => true,
+                () = tokio::time::sleep(time) => true,
+            }
+        })
     };
     loop {
+        while schedule().scrub_bandwidth == 0 {
+            if !wait(OFF) {
+                return Ok(());
+            }
+        }
         pending(storage, &runtime);
         let began = Instant::now();
-        let mut rate = runtime.block_on(async { Rate::new(bandwidth) });
+        let mut rate = runtime.block_on(async { Rate::new(schedule().scrub_bandwidth) });
         let mut found = Found::default();
         for path in storage.paths.indexes() {
             let mut pace = |bytes: u64| {
-                let time = runtime.block_on(async { rate.take(bytes) });
+                while schedule().scrub_bandwidth == 0 {
+                    if !wait(OFF) {
+                        return false;
+                    }
+                }
+                let time = runtime.block_on(async {
+                    rate.set(schedule().scrub_bandwidth);
+                    rate.take(bytes)
+                });
                 !stop.is_cancelled() && (time.is_zero() || wait(time))
             };
             let mut act = |name: &FileName| damaged(storage, &runtime, name);
@@ -65,12 +83,21 @@ pub(crate) fn run(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Resul
         }
         tracing::info!(?found, seconds = began.elapsed().as_secs(), "scrub: all files were read");
         // Without a good copy somewhere now, there may be one later.
-        while pending(storage, &runtime) > 0 && began.elapsed() < pause {
+        while pending(storage, &runtime) > 0 && began.elapsed() < schedule().scrub_period {
             if !wait(AGAIN) {
                 return Ok(());
             }
         }
-        if !wait(pause.saturating_sub(began.elapsed()).max(AGAIN.min(pause))) {
+        loop {
+            let left = schedule().scrub_period.saturating_sub(began.elapsed());
+            if left.is_zero() || schedule().scrub_bandwidth == 0 {
+                break;
+            }
+            if !wait(left) {
+                return Ok(());
+            }
+        }
+        if !wait(AGAIN.min(schedule().scrub_period)) {
             return Ok(());
         }
     }

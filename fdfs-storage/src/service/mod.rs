@@ -88,7 +88,10 @@ impl Service for StorageService {
         match answer {
             Ok(()) => Ok(Flow::Keep),
             Err(Refused::Conn(error)) => Err(error),
-            Err(Refused::Status { status, why }) => refuse::answer(conn, &head, &body, status, &why).await,
+            Err(Refused::Status { status, why }) => {
+                let pipelined = session.tells_times;
+                refuse::answer(conn, &head, &body, status, &why, pipelined).await
+            }
         }
     }
 }

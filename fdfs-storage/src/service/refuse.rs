@@ -62,13 +62,15 @@ impl From<BadMessage> for Refused {
 }
 
 /// Answers with a status. As clients know it, 22 closes the connection and others do not; the rest of a body is
-/// never read as a request (storage 8).
+/// never read as a request (storage 8). Behind what a member of this implementation sends more is on its way, `pipelined`: it would be
+/// lost with the connection, again and again.
 pub(super) async fn answer(
     conn: &mut Conn,
     head: &Header,
     body: &Body,
     status: Status,
     why: &str,
+    pipelined: bool,
 ) -> Result<Flow, ConnError> {
     let (peer, cmd) = (conn.peer(), head.cmd);
     match status {
@@ -77,7 +79,7 @@ pub(super) async fn answer(
         Status::INVAL => tracing::warn!(%peer, cmd, status = status.0, "refused: {why}"),
         _ => tracing::error!(%peer, cmd, status = status.0, "failed: {why}"),
     }
-    let close = status == Status::INVAL || body.left > DISCARD_MAX;
+    let close = !pipelined && (status == Status::INVAL || body.left > DISCARD_MAX);
     if !close {
         conn.discard(body.left).await?;
     }

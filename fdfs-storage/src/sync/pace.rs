@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use fdfs_core::settings::{StorageSettings, TimeOfDay};
+use fdfs_core::settings::TimeOfDay;
 use fdfs_net::log::local_time;
 use tokio::time::Instant;
+
+use crate::schedule::Schedule;
 
 /// Whether `now` lies between `start` and `end`, both included to the minute, over midnight if `end` is before `start`.
 pub fn within(start: TimeOfDay, end: TimeOfDay, now: TimeOfDay) -> bool {
@@ -14,13 +16,11 @@ pub fn within(start: TimeOfDay, end: TimeOfDay, now: TimeOfDay) -> bool {
 }
 
 /// Whether replication may run at this time of the day.
-pub fn is_open(settings: &StorageSettings) -> bool {
-    if settings.sync_always() {
-        return true;
-    }
+pub fn is_open(schedule: &Schedule) -> bool {
+    let Some((start, end)) = schedule.sync_times else { return true };
     let now = local_time();
     let part = |n: i32| u8::try_from(n).unwrap_or(0);
-    within(settings.sync_start_time, settings.sync_end_time, TimeOfDay::new(part(now.hour), part(now.minute)))
+    within(start, end, TimeOfDay::new(part(now.hour), part(now.minute)))
 }
 
 /// A number of bytes a second. What was not used is kept for a quarter of a second.
@@ -37,6 +37,13 @@ impl Rate {
     /// 0: no limit.
     pub fn new(bytes: u64) -> Self {
         Self { bytes, paid: Instant::now() }
+    }
+
+    /// Another number of bytes a second from now on.
+    pub fn set(&mut self, bytes: u64) {
+        if self.bytes != bytes {
+            *self = Self::new(bytes);
+        }
     }
 
     /// Whether there is a limit.
@@ -80,5 +87,9 @@ mod tests {
         let waits: Duration = (0..20).map(|_| rate.take(1_000_000)).last().unwrap();
         // 19 seconds of bytes before this one, less what was kept and what this test took.
         assert!(waits > Duration::from_secs(17) && waits <= Duration::from_secs(19), "{waits:?}");
+        rate.set(1_000_000);
+        assert!(!rate.take(1).is_zero());
+        rate.set(0);
+        assert!(rate.take(1 << 40).is_zero() && !rate.is_limited());
     }
 }

@@ -129,7 +129,7 @@ async fn turn(
             None => return Ok(End::Gone),
             Some(status) if is_gone(status) => return Ok(End::Gone),
             Some(status @ (StorageStatus::WaitSync | StorageStatus::Syncing | StorageStatus::Active))
-                if pace::is_open(&storage.settings) =>
+                if pace::is_open(&storage.schedule.load()) =>
             {
                 break status;
             }

@@ -121,7 +121,7 @@ impl<'a> Stream<'a> {
         let (lines, _) =
             storage.binlog.behind(mark.pos).map_err(|error| Broken::Io("read the log", error))?;
         let outbox = Rc::new(Outbox::default());
-        let rate = Rc::new(RefCell::new(Rate::new(storage.settings.sync_max_bandwidth.bytes() as u64)));
+        let rate = Rc::new(RefCell::new(Rate::new(storage.schedule.load().sync_bandwidth)));
         let now = Instant::now();
         Ok(Self {
             storage,
@@ -180,7 +180,9 @@ impl<'a> Stream<'a> {
                     }
                 }
                 _ = tick.tick() => {
-                    if !pace::is_open(&self.storage.settings) {
+                    let schedule = **self.storage.schedule.load();
+                    self.rate.borrow_mut().set(schedule.sync_bandwidth);
+                    if !pace::is_open(&schedule) {
                         tracing::info!(peer = %self.peer, "outside of sync_start_time to sync_end_time");
                         self.drain().await;
                         return Ok(End::NotActive);
@@ -242,7 +244,7 @@ impl<'a> Stream<'a> {
                     self.skip(item.end);
                 }
             }
-            let pause = self.storage.settings.sync_interval.duration();
+            let pause = self.storage.schedule.load().sync_pause;
             if pause > Duration::ZERO && sent >= self.lanes_max {
                 self.pause_until = Some(Instant::now() + pause);
             }

@@ -225,3 +225,29 @@ fn a_changed_address_continues_the_record() {
     assert_eq!(group.storage(&id("10.0.0.2")).unwrap().status, IpChanged);
     assert_eq!(world.out.changelog, "8 group1 10.0.0.2 3 10.0.0.5\n");
 }
+
+#[test]
+fn a_member_with_one_more_store_path_serves_with_those_of_its_group() {
+    let mut world = World::new(rules());
+    let one = world.active("group1", "10.0.0.1");
+    let two = world.active("group1", "10.0.0.2");
+    world.cluster.closed(&two, 1000, &mut world.out);
+    let mut more = head("group1");
+    more.store_path_count = 3.into();
+    let two = world.join_as(&more, "10.0.0.2").unwrap();
+    world.usage(&two, &[(1000, 500), (1000, 400), (1000, 300)]).unwrap();
+    assert_eq!(world.status(&two), StorageStatus::Active);
+    let space = |world: &World, who: &Joined| {
+        let member = world.cluster.group(&who.group).unwrap().storage(&who.id).unwrap();
+        (member.paths.len(), member.free_mb)
+    };
+    assert_eq!(space(&world, &two), (2, 900));
+    assert_eq!(world.usage(&two, &[(1000, 500)]).unwrap_err().status, Status::INVAL);
+    // When the last member has it, the group has it.
+    world.cluster.closed(&one, 1000, &mut world.out);
+    let one = world.join_as(&more, "10.0.0.1").unwrap();
+    for who in [&one, &two] {
+        world.usage(who, &[(1000, 500), (1000, 400), (1000, 300)]).unwrap();
+        assert_eq!(space(&world, who), (3, 1200));
+    }
+}
