@@ -33,6 +33,14 @@ const TRIES: u32 = 3;
 #[derive(Debug, Default)]
 pub struct Fetched(Mutex<bool>);
 
+#[cfg(test)]
+impl Fetched {
+    /// Nobody is asked any more.
+    pub fn never(&mut self) {
+        *self.0.get_mut() = true;
+    }
+}
+
 /// The trackers whose files are to be read, and how often that was tried.
 #[derive(Debug, Default)]
 pub struct Meetings {

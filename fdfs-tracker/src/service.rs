@@ -1,5 +1,8 @@
 //! What happens with a request: read its body, find who answers, write the answer.
 
+#[cfg(all(test, not(feature = "sim")))]
+mod replay;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};

@@ -163,6 +163,12 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// What its connections share, for tests without connections.
+    #[cfg(test)]
+    pub(crate) fn shared_mut(&mut self) -> &mut Arc<Shared> {
+        &mut self.shared
+    }
+
     /// Where it listens.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.server.local_addrs()
