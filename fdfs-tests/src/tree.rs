@@ -78,6 +78,7 @@ pub fn unexplained(base: &Path) -> Vec<String> {
             "fdfs_storaged.pid",
             "sync",
             ".fdfs.tmp",
+            ".fdfs.edit",
         ];
         let hex = name.len() == 2 && name.chars().all(|c| c.is_ascii_hexdigit());
         if !hex && !state.contains(&name.as_str()) {

@@ -55,6 +55,14 @@ fn mistakes_are_told_before_the_start() {
         ("fastdfs_redirect https 0;", "expected a port"),
         ("fastdfs_redirect https 80; fastdfs_redirect http;", "is duplicate"),
         ("fastdfs_conf off;", "is duplicate"),
+        ("fastdfs_upload yes;", "fastdfs_upload: expected on or off"),
+        ("fastdfs_upload on;", "need a tracker_server"),
+        ("fastdfs_upload off; fastdfs_upload off;", "is duplicate"),
+        ("fastdfs_upload_group a/b;", "fastdfs_upload_group: "),
+        ("fastdfs_upload_url 'a b';", "no blanks"),
+        ("fastdfs_tus on; fastdfs_set tracker_server 127.0.0.1:1;", "needs a fastdfs_tus_key"),
+        ("fastdfs_tus_key '';", "the key is empty"),
+        ("fastdfs_tus_max_size 10x;", "expected a size"),
     ] {
         let (content, said) = Nginx::test("mistake", &Setup { location, ..Setup::default() });
         assert!(!content && said.contains(told) && said.contains("nginx.conf:"), "{location}: {said}");

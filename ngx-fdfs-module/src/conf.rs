@@ -311,7 +311,15 @@ pub unsafe extern "C" fn merge_location(
         set_upstream(conf, &site);
         conf.site = Arc::as_ptr(&site);
         if conf.rights().is_some() && site.trackers.is_empty() {
-            complain(cf, NGX_LOG_EMERG, "fastdfs_upload and fastdfs_delete need a tracker_server");
+            complain(
+                cf,
+                NGX_LOG_EMERG,
+                "fastdfs_upload, fastdfs_delete and fastdfs_tus need a tracker_server",
+            );
+            return CONF_ERROR;
+        }
+        if conf.rights().is_some_and(|rights| rights.tus && rights.tus_key.is_empty()) {
+            complain(cf, NGX_LOG_EMERG, "fastdfs_tus needs a fastdfs_tus_key");
             return CONF_ERROR;
         }
         CONF_OK

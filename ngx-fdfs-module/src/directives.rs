@@ -85,22 +85,26 @@ pub unsafe extern "C" fn set_token_key(
                 return CONF_ERROR;
             };
             let Some(text) = argument(cf, 1) else { return CONF_ERROR };
-            let text = String::from_utf8_lossy(nginx::bytes(&text)).into_owned();
-            let key = match text.strip_prefix("file:") {
-                None => Ok(text),
-                Some(path) => match std::fs::read_to_string(path) {
-                    Ok(key) => Ok(key.trim_end_matches(['\r', '\n']).to_owned()),
-                    Err(error) => Err(format!("fastdfs_token_key: {path}: {error}")),
-                },
-            };
-            match key {
-                Ok(key) if !key.is_empty() => choice.keys.push(key),
-                Ok(_) => complain(cf, NGX_LOG_EMERG, "fastdfs_token_key: the key is empty"),
-                Err(why) => complain(cf, NGX_LOG_EMERG, &why),
+            match read_key(nginx::bytes(&text)) {
+                Ok(key) => choice.keys.push(key),
+                Err(why) => complain(cf, NGX_LOG_EMERG, &format!("fastdfs_token_key: {why}")),
             }
             if choice.keys.is_empty() { CONF_ERROR } else { CONF_OK }
         }
     })
+}
+
+/// A key as a directive gives it: itself, or `file:PATH`.
+pub fn read_key(text: &[u8]) -> Result<String, String> {
+    let text = String::from_utf8_lossy(text).into_owned();
+    let key = match text.strip_prefix("file:") {
+        None => text,
+        Some(path) => {
+            let key = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+            key.trim_end_matches(['\r', '\n']).to_owned()
+        }
+    };
+    if key.is_empty() { Err("the key is empty".into()) } else { Ok(key) }
 }
 
 /// The keys of this level, and those of the level above that it does not have.

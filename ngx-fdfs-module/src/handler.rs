@@ -22,6 +22,11 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: the request is live during the whole call; so are its URI and its location's configuration.
     unsafe {
         let location = nginx::location(r);
+        if let Some(rights) = location.rights()
+            && work::tus::takes(r, rights, location.serves())
+        {
+            return work::tus::start(r, rights);
+        }
         if (*r).method & (NGX_HTTP_GET | NGX_HTTP_HEAD) as ngx_uint_t == 0 {
             return match location.rights() {
                 Some(rights) => work::start(r, rights),

@@ -48,7 +48,7 @@ type Setter = unsafe extern "C" fn(
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-static mut COMMANDS: [ngx_command_t; 13] = [
+static mut COMMANDS: [ngx_command_t; 16] = [
     directive(ngx::ngx_string!("ngx_fastdfs_module"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, conf::set_module),
     directive(ngx::ngx_string!("fastdfs_conf"), ANYWHERE | NGX_CONF_TAKE1, conf::set_path),
     directive(ngx::ngx_string!("fastdfs_peer"), ANYWHERE | NGX_CONF_TAKE2, conf::set_peer),
@@ -61,6 +61,9 @@ static mut COMMANDS: [ngx_command_t; 13] = [
     directive(ngx::ngx_string!("fastdfs_upload_group"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     directive(ngx::ngx_string!("fastdfs_upload_url"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     directive(ngx::ngx_string!("fastdfs_upload_buffering"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_tus"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_tus_key"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_tus_max_size"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     ngx_command_t::empty(),
 ];
 

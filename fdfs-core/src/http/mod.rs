@@ -16,7 +16,7 @@ pub mod work;
 pub use args::{FLV_HEAD, FlvPart, argument, disposition, percent_encode, redirect_url};
 pub use conditions::{Conditions, IfModifiedSince, Verdict};
 pub use fetch::{Answer, Fault, Fetch, Job, Step};
-pub use peers::{Health, Member, Peers, Standing, candidates};
+pub use peers::{Health, Member, Peers, Standing, candidates, source_of};
 pub use plan::{LocalGroup, Place, Plan, Refusal, Site, Validators, Wanted, link_target, plan};
 pub use poll::{Poll, PollFault, PollStep};
 pub use range::{Multipart, Ranges};

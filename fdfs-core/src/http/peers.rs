@@ -103,6 +103,11 @@ pub fn candidates(
     ranked.into_iter().map(|(_, addr)| addr).collect()
 }
 
+/// Where the storage listens that received the upload, as far as it is known.
+pub fn source_of(members: impl IntoIterator<Item = Member>, source: Source) -> Option<SocketAddr> {
+    members.into_iter().find(|member| member.is(source)).map(|member| member.addr)
+}
+
 /// Which peers failed lately. One per worker; holds only peers that were contacted.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -155,6 +160,10 @@ mod tests {
         }
     }
 
+    fn addr_of(ip: &str) -> SocketAddr {
+        format!("{ip}:23000").parse().unwrap()
+    }
+
     fn order(members: &[Member], source: Source, resting: &str) -> Vec<String> {
         candidates(members.iter().copied(), source, |addr| addr.ip().to_string() == resting)
             .iter()
@@ -175,6 +184,8 @@ mod tests {
         assert_eq!(order(&members, ip("10.0.0.1"), ""), ["10.0.0.1", "10.0.0.2"]);
         assert_eq!(order(&members, ip("10.0.0.1"), "10.0.0.1"), ["10.0.0.2", "10.0.0.1"]);
         assert_eq!(order(&members, Source::Id(3), ""), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        assert_eq!(source_of(members, Source::Id(3)), Some(addr_of("10.0.0.3")));
+        assert_eq!(source_of(members, ip("127.0.0.66")), None);
         // An address that nobody announced is never asked.
         assert_eq!(order(&members, ip("127.0.0.66"), ""), ["10.0.0.1", "10.0.0.2"]);
     }

@@ -105,6 +105,12 @@ pub fn signature_of(group: &GroupName, name: &[u8], key: &str, expires: i64) -> 
     hex(&hmac_sha256(key.as_bytes(), &message))
 }
 
+/// The signature of an upload that goes on: HMAC-SHA-256 in lower-case hex, over a word of its own, the file's id and its
+/// final length, so that no signature of a download is one of an upload.
+pub(super) fn upload_signature_of(id: &str, length: u64, key: &str) -> [u8; 64] {
+    hex(&hmac_sha256(key.as_bytes(), format!("upload\n{id}\n{length}").as_bytes()))
+}
+
 /// RFC 2104.
 fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     const BLOCK: usize = 64;
@@ -130,7 +136,7 @@ fn hex<const N: usize>(bytes: &[u8]) -> [u8; N] {
 }
 
 /// Takes as long for the first difference as for the last.
-fn equal(one: &[u8], other: &[u8]) -> bool {
+pub(super) fn equal(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 

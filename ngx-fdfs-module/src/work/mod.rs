@@ -1,6 +1,8 @@
 //! PUT, POST and DELETE: files come from clients and go to the storages that a tracker chooses. What is asked of whom is
 //! decided by [`fdfs_core::http::work`]; here bytes are moved.
 //!
+//! [`tus`] is the protocol of uploads that go on after an interruption.
+//!
 //! A body of known length goes straight from the client's connection to the storage's. The protocol wants the length of a file
 //! before its content, so forms and chunked bodies wait in a [`Spool`] until they are there as a whole.
 
@@ -10,6 +12,7 @@ mod plan;
 mod reply;
 mod settings;
 mod spool;
+pub mod tus;
 
 use std::net::SocketAddr;
 
@@ -28,6 +31,7 @@ use link::{Link, Lost, Reply};
 use plan::{File, Intake};
 use reply::Finish;
 use spool::{Part, Spool};
+use tus::Tus;
 
 /// Bytes that one request moves before others get their turn.
 const BUDGET: u64 = 4 << 20;
@@ -53,11 +57,15 @@ pub struct Work {
     /// The timer stands for a turn of others, not for a limit.
     yielded: bool,
     budget: u64,
+    /// A request of the resumable protocol.
+    tus: Option<Tus>,
 }
 
 enum Stage {
     /// The body goes to the spool.
     Spooling(Intake),
+    /// A piece of an upload that can be resumed goes to the spool.
+    Filling,
     /// A server is asked.
     Talking(Box<Talk>),
     /// Nothing is under way.
@@ -129,40 +137,38 @@ pub unsafe fn start(r: *mut ngx_http_request_t, rights: &Rights) -> ngx_int_t {
             Ok(plan) => plan,
             Err(rc) => return rc,
         };
-        let work = nginx::keep(
-            (*r).pool,
-            Work {
-                r,
-                timer: core::mem::zeroed(),
-                body: Body::new(r),
-                stage,
-                spool,
-                files,
-                stored: Vec::new(),
-                client_left: false,
-                undo: None,
-                yielded: false,
-                budget: 0,
-            },
-        );
+        let work = Work::keep(r, stage, files, spool, None);
         if work.is_null() {
             return status(NGX_HTTP_INTERNAL_SERVER_ERROR);
         }
-        (*work).timer.data = work.cast();
-        (*work).timer.handler = Some(on_timer);
-        (*work).timer.log = (*(*r).connection).log;
-        // The slot is read as an upstream's context only where there is an upstream of ours.
-        nginx::set_context(r, work);
         if deletes {
             let rc = ngx_http_discard_request_body(r);
             if rc != OK {
                 return rc;
             }
-            let main = &mut *(*r).main;
-            main.set_count(main.count() + 1);
-            begin(r);
-            return DONE;
+            return begin_without_body(r);
         }
+        read_body(r)
+    }
+}
+
+/// # Safety
+/// `r` must be live, in its content phase, and have a work.
+unsafe fn begin_without_body(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let main = &mut *(*r).main;
+        main.set_count(main.count() + 1);
+        begin(r);
+    }
+    DONE
+}
+
+/// # Safety
+/// `r` must be live, in its content phase, and have a work.
+unsafe fn read_body(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: as promised by the caller.
+    unsafe {
         (*r).set_request_body_no_buffering(1);
         (*r).set_request_body_in_file_only(0);
         (*r).set_request_body_in_single_buf(0);
@@ -192,7 +198,7 @@ unsafe extern "C" fn on_client(r: *mut ngx_http_request_t) {
             let reading = (*r).reading_body() != 0;
             if reading && (*c.read).timedout() != 0 {
                 c.set_timedout(1);
-                return work.give_up(status(NGX_HTTP_REQUEST_TIME_OUT));
+                return work.client_failed(status(NGX_HTTP_REQUEST_TIME_OUT));
             }
             work.client_left |= !reading && body::client_left(r);
             work.go_on()
@@ -251,10 +257,50 @@ unsafe fn run(work: *mut Work, step: impl FnOnce(&mut Work) -> Turn) {
 }
 
 impl Work {
+    /// A work for a request, in its pool and its context; null when there is no memory.
+    ///
+    /// # Safety
+    /// `r` must be live.
+    unsafe fn keep(
+        r: *mut ngx_http_request_t,
+        stage: Stage,
+        files: Vec<File>,
+        spool: Option<Spool>,
+        tus: Option<Tus>,
+    ) -> *mut Self {
+        // SAFETY: as promised by the caller; an event of all zero bytes is nginx's initial state.
+        unsafe {
+            let work = Self {
+                r,
+                timer: core::mem::zeroed(),
+                body: Body::new(r),
+                stage,
+                spool,
+                files,
+                stored: Vec::new(),
+                client_left: false,
+                undo: None,
+                yielded: false,
+                budget: 0,
+                tus,
+            };
+            let work = nginx::keep((*r).pool, work);
+            if !work.is_null() {
+                (*work).timer.data = work.cast();
+                (*work).timer.handler = Some(on_timer);
+                (*work).timer.log = (*(*r).connection).log;
+                // The slot is read as an upstream's context only where there is an upstream of ours.
+                nginx::set_context(r, work);
+            }
+            work
+        }
+    }
+
     /// One step.
     fn go_on(&mut self) -> Turn {
         match &self.stage {
             Stage::Spooling(_) => self.spool_some(),
+            Stage::Filling => self.fill(),
             Stage::Talking(_) => self.talk(),
             Stage::Idle => self.next(),
         }
@@ -266,6 +312,9 @@ impl Work {
             let Some((file, at)) = self.stored.pop() else { return Turn::End(Finish::Status(rc)) };
             let group = file.group;
             return self.follow(Errand::at(Goal::Delete(file), at, group), None);
+        }
+        if self.tus.is_some() {
+            return self.next_of_tus();
         }
         if self.client_left {
             return self.give_up(CLIENT_LEFT);
@@ -299,6 +348,7 @@ impl Work {
                 self.stage = Stage::Talking(Box::new(Talk::new(errand, ask)));
                 Turn::Again
             }
+            Step::Done(done) if self.tus.is_some() => self.done_of_tus(done),
             Step::Done(Done::Stored(file, at)) => {
                 self.stored.push((file, at));
                 Turn::Again
@@ -415,7 +465,11 @@ impl Work {
 
     /// Sends and receives what can be.
     fn exchange(&mut self, talk: &mut Talk) -> Result<Progress, Trouble> {
-        if self.client_left && self.undo.is_none() && (talk.ask.tracker || !talk.is_whole()) {
+        if self.client_left
+            && self.undo.is_none()
+            && self.tus.is_none()
+            && (talk.ask.tracker || !talk.is_whole())
+        {
             return Err(Trouble::Client(CLIENT_LEFT));
         }
         if talk.link.is_none() {

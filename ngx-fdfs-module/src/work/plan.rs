@@ -99,7 +99,7 @@ pub unsafe fn delete(r: *mut ngx_http_request_t) -> Planned {
 ///
 /// # Safety
 /// `r` must be live.
-unsafe fn spool(r: *mut ngx_http_request_t) -> Spool {
+pub unsafe fn spool(r: *mut ngx_http_request_t) -> Spool {
     // SAFETY: nginx sets both in every location.
     unsafe {
         let core = nginx::core_location(r);

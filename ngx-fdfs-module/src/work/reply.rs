@@ -11,6 +11,8 @@ pub enum Finish {
     Status(ngx_int_t),
     /// 204.
     Deleted,
+    /// This status, with headers that are there already and nothing else.
+    Empty(u32),
     /// 201 and what was stored.
     Stored(Vec<Stored>),
 }
@@ -26,16 +28,27 @@ impl Finish {
             let connection = (*r).connection;
             let rc = match self {
                 Self::Status(rc) => rc,
-                Self::Deleted => {
-                    (*r).headers_out.status = NGX_HTTP_NO_CONTENT as ngx_uint_t;
-                    (*r).set_header_only(1);
-                    ngx_http_send_header(r)
-                }
+                Self::Deleted => empty(r, NGX_HTTP_NO_CONTENT),
+                Self::Empty(code) => empty(r, code),
                 Self::Stored(files) => stored(r, &files),
             };
             ngx_http_finalize_request(r, rc);
             ngx_http_run_posted_requests(connection);
         }
+    }
+}
+
+/// # Safety
+/// `r` must be live and its header not yet sent.
+unsafe fn empty(r: *mut ngx_http_request_t, code: u32) -> ngx_int_t {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        (*r).headers_out.status = code as ngx_uint_t;
+        if code != NGX_HTTP_NO_CONTENT {
+            (*r).headers_out.content_length_n = 0;
+        }
+        (*r).set_header_only(1);
+        ngx_http_send_header(r)
     }
 }
 

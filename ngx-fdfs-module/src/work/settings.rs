@@ -6,7 +6,7 @@ use fdfs_core::ident::GroupName;
 use ngx::ffi::*;
 
 use crate::conf::{self, LocationConf, argument, complain};
-use crate::directives::own;
+use crate::directives::{self, own};
 use crate::guard::guard;
 use crate::nginx::{self, CONF_ERROR, CONF_OK};
 
@@ -23,6 +23,12 @@ pub struct Rights {
     pub group: Option<GroupName>,
     /// `fastdfs_upload_url`: what goes before an id in answers.
     pub url: String,
+    /// `fastdfs_tus on`: uploads that can be resumed.
+    pub tus: bool,
+    /// `fastdfs_tus_key`: what URLs of such uploads are signed with.
+    pub tus_key: String,
+    /// `fastdfs_tus_max_size`: largest upload, bytes.
+    pub tus_max: Option<u64>,
     seen: Vec<Vec<u8>>,
 }
 
@@ -63,7 +69,7 @@ pub unsafe extern "C" fn set(
 impl Rights {
     /// Whether clients may change anything.
     pub fn any(&self) -> bool {
-        self.upload || self.delete
+        self.upload || self.delete || self.tus
     }
 
     fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), String> {
@@ -75,6 +81,9 @@ impl Rights {
         match name {
             b"fastdfs_upload" => self.upload = flag()?,
             b"fastdfs_delete" => self.delete = flag()?,
+            b"fastdfs_tus" => self.tus = flag()?,
+            b"fastdfs_tus_key" => self.tus_key = directives::read_key(value)?,
+            b"fastdfs_tus_max_size" => self.tus_max = Some(size(value).ok_or("expected a size, as 10g")?),
             b"fastdfs_upload_buffering" => self.buffering = flag()?,
             b"fastdfs_upload_group" => {
                 self.group = Some(GroupName::new(value).map_err(|bad| bad.to_string())?);
@@ -89,4 +98,15 @@ impl Rights {
         }
         Ok(())
     }
+}
+
+/// Bytes, with `k`, `m` or `g` behind the number.
+fn size(text: &[u8]) -> Option<u64> {
+    let (digits, unit) = match text.split_last()? {
+        (b'k' | b'K', digits) => (digits, 1 << 10),
+        (b'm' | b'M', digits) => (digits, 1 << 20),
+        (b'g' | b'G', digits) => (digits, 1 << 30),
+        _ => (text, 1),
+    };
+    std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?.checked_mul(unit)
 }

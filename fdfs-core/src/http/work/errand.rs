@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::fileid::FileName;
 use crate::ident::{Extension, GroupName};
-use crate::wire::edit::Append;
+use crate::wire::edit::Modify;
 use crate::wire::query::{self, FetchTarget, FileQuery, StoreTarget};
 use crate::wire::storage::{FileInfo, GroupAndName, Upload, info_flags};
 use crate::wire::{Header, Status, cmd};
@@ -43,10 +43,12 @@ pub enum Goal {
         /// Bytes of content.
         size: u64,
     },
-    /// More content for an appender file.
-    Append {
+    /// More content for an appender file, at this place: twice is the same as once.
+    Write {
         /// The file.
         file: Named,
+        /// Its first byte to write; at most its size.
+        offset: u64,
         /// Bytes of content.
         size: u64,
     },
@@ -74,8 +76,8 @@ pub struct Ask {
 pub enum Done {
     /// The file's id and the storage that has it.
     Stored(Named, SocketAddr),
-    /// Content was appended.
-    Appended,
+    /// Content was written.
+    Written,
     /// What the file is.
     Info(FileInfo),
     /// The file is gone.
@@ -246,7 +248,7 @@ impl Errand {
         self.failed.push(failed);
         self.unknown = Some(why);
         // Changes of a file are made at the storage that the tracker names, so that they stay in order.
-        let bound = matches!(self.goal, Goal::Append { .. });
+        let bound = matches!(self.goal, Goal::Write { .. });
         if bound || self.failed.len() >= Self::STORAGES_MAX || self.trackers.is_empty() {
             return Step::Failed(why);
         }
@@ -270,7 +272,7 @@ impl Errand {
                     (false, None) => cmd::QUERY_STORE_WITHOUT_GROUP_ONE,
                 }
             }
-            Goal::Append { file, .. } | Goal::Info(file) | Goal::Delete(file) => {
+            Goal::Write { file, .. } | Goal::Info(file) | Goal::Delete(file) => {
                 FileQuery { group: file.group, name: &file.name }.put(&mut body);
                 if listing { cmd::QUERY_FETCH_ALL } else { cmd::QUERY_UPDATE }
             }
@@ -285,9 +287,9 @@ impl Errand {
                 Upload { path, size: *size, ext: *ext }.put(&mut body);
                 (if *appender { cmd::UPLOAD_APPENDER_FILE } else { cmd::UPLOAD_FILE }, 0, *size)
             }
-            Goal::Append { file, size } => {
-                Append { size: *size, name: &file.name }.put(&mut body);
-                (cmd::APPEND_FILE, 0, *size)
+            Goal::Write { file, offset, size } => {
+                Modify { offset: *offset, size: *size, name: &file.name }.put(&mut body);
+                (cmd::MODIFY_FILE, 0, *size)
             }
             Goal::Info(file) => {
                 file.wire().put(&mut body);
@@ -334,7 +336,7 @@ impl Errand {
                 FileName::parse(file.name, PATHS_MAX).ok()?;
                 Some(Done::Stored(Named { group: file.group, name: file.name.to_vec() }, at))
             }
-            Goal::Append { .. } => Some(Done::Appended),
+            Goal::Write { .. } => Some(Done::Written),
             Goal::Info(_) => FileInfo::parse(body).ok().map(Done::Info),
             Goal::Delete(_) => Some(Done::Deleted),
         }
@@ -455,8 +457,8 @@ mod tests {
         assert_eq!(errand.answered(0, &[], false), Step::Done(Done::Deleted));
         assert_eq!(errand.answered(2, &[], false), Step::Failed(Failure::Missing));
         assert_eq!(asked(errand.broken(Broken { whole: true, ..CUT })).1, 105, "it may be deleted twice");
-        let mut errand = Errand::new(Goal::Append { file, size: 3 }, vec![addr("10.0.0.1:22122")]);
+        let mut errand = Errand::new(Goal::Write { file, offset: 0, size: 3 }, vec![addr("10.0.0.1:22122")]);
         errand.answered(0, &answer, false);
-        assert_eq!(errand.broken(CUT), Step::Failed(Failure::Broken), "no other storage may append");
+        assert_eq!(errand.broken(CUT), Step::Failed(Failure::Broken), "no other storage may write");
     }
 }

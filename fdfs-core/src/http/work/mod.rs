@@ -3,7 +3,11 @@
 mod answer;
 mod errand;
 mod form;
+mod tus;
 
 pub use answer::{Stored, stored_json};
 pub use errand::{Ask, Broken, Done, Errand, Failure, Goal, Named, Step};
 pub use form::{BadForm, Form, FormEvent};
+pub use tus::{
+    BadTus, TUS_EXTENSIONS, TUS_VERSION, TusHead, TusMethod, TusUpload, TusWish, tus_url, tus_wish,
+};
