@@ -2,8 +2,10 @@
 
 mod explain;
 mod files;
+mod oracle;
 mod reconcile;
 mod selection;
+mod table;
 mod trackers;
 mod transitions;
 
