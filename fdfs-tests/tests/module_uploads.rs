@@ -343,3 +343,44 @@ fn another_member_takes_over() {
     let alive = site.curl(&[], "/upload");
     assert_eq!(alive.status, 405, "nginx lives");
 }
+
+#[test]
+fn a_thousand_uploads_are_a_thousand_files() {
+    let site = Site::start("thousand", false);
+    let dir = site.cluster.dir().join("thousand");
+    std::fs::create_dir(&dir).unwrap();
+    let data = |n: usize| content(n * 97 % 70_000, n as u64);
+    // Four clients, each over one connection: bodies and forms in turn.
+    let clients: Vec<_> = (0..4)
+        .map(|client| {
+            let mut config = String::new();
+            for n in (client..1000).step_by(4) {
+                let (file, answer) = (dir.join(format!("{n}.dat")), dir.join(format!("{n}.json")));
+                std::fs::write(&file, data(n)).unwrap();
+                let body = if n / 4 % 2 == 0 { "upload-file = \"" } else { "form = \"a=@" };
+                config += &format!(
+                    "next\nsilent\nfail\nmax-time = 30\nurl = http://{}/upload\n{body}{}\"\noutput = {}\n",
+                    site.addr,
+                    file.display(),
+                    answer.display()
+                );
+            }
+            let path = dir.join(format!("{client}.conf"));
+            std::fs::write(&path, config.trim_start_matches("next\n")).unwrap();
+            Command::new("curl").arg("-K").arg(path).spawn().unwrap()
+        })
+        .collect();
+    for mut client in clients {
+        assert!(client.wait().unwrap().success());
+    }
+    site.settles_at(1000);
+    let have: Vec<_> = site.bases().iter().map(|base| tree::files(base)).collect();
+    for n in 0..1000 {
+        let answer = std::fs::read(dir.join(format!("{n}.json"))).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        let id = answer["files"][0]["id"].as_str().unwrap();
+        for files in &have {
+            assert!(files[&id["group1/".len()..]] == data(n), "{id}");
+        }
+    }
+}
