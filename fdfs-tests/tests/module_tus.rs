@@ -1,13 +1,15 @@
-//! Resumable uploads (tus 1.0.0) through nginx, by hand, so that every interruption can be had.
+//! Resumable uploads (tus 1.0.0) through nginx: by hand, so that every interruption can be had, and by a client from PyPI.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use fdfs_tests::cluster::Cluster;
 use fdfs_tests::module::server::{Answer, parse};
-use fdfs_tests::{content, tree, wait_for};
+use fdfs_tests::{content, programs, tree, wait_for};
 
 const LOCATIONS: &str = "client_max_body_size 0;
     location /files/ { fastdfs_tus on; fastdfs_tus_key a-key; fastdfs_tus_max_size 64m; CONF }
@@ -77,7 +79,8 @@ fn settles_as(cluster: &Cluster, files: &[(String, Vec<u8>)]) {
                     .iter()
                     .all(|(id, data)| have.get(&id["group1/".len()..]).is_some_and(|file| file == data))
         });
-        assert_eq!(tree::unexplained(base), Vec::<String>::new());
+        // State files are written beside their place, for a moment.
+        wait_for("nothing lies about", Duration::from_secs(10), || tree::unexplained(base).is_empty());
     }
 }
 
@@ -133,8 +136,20 @@ fn an_upload_goes_on_where_it_is() {
     refused(send(addr, "DELETE", &gone, &[VERSION], b""), 404);
     refused(patch(addr, &gone, 3, b"abc"), 404);
     let all = all.header("fastdfs-id").unwrap().to_owned();
-    let files =
-        [(id.clone(), data.clone()), (all, b"hello".to_vec()), (raw, b"hello".to_vec()), (empty, vec![])];
+    let path = cluster.dir().join("file");
+    std::fs::write(&path, &data).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/tus_upload.py");
+    let url = format!("http://{addr}/files/");
+    let client = Command::new(programs::python()).arg(script).arg(url).arg(&path).output().unwrap();
+    assert!(client.status.success(), "{client:?}");
+    let by_client = String::from_utf8(client.stdout).unwrap().trim().to_owned();
+    let files = [
+        (by_client, data.clone()),
+        (id.clone(), data.clone()),
+        (all, b"hello".to_vec()),
+        (raw, b"hello".to_vec()),
+        (empty, vec![]),
+    ];
     settles_as(&cluster, &files);
     assert!(send(addr, "GET", &format!("/{id}"), &[], b"").body == data);
 }
