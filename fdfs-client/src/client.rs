@@ -8,14 +8,15 @@ use fdfs_core::settings::ClientSettings;
 use fdfs_core::wire::query::{
     FetchTarget, FileQuery, StoreTarget, parse_fetch_all, parse_store_all, put_group,
 };
-use fdfs_core::wire::{Status, cmd};
+use fdfs_core::wire::{MinCopies, Status, cmd};
 use fdfs_net::Timeouts;
+use zerocopy::IntoBytes;
 
 use crate::error::{ClientError, ErrorKind};
 use crate::file_id::FileId;
 use crate::pool::Pool;
 use crate::trackers::{Trackers, timeouts};
-use crate::work::Work;
+use crate::work::{Ask, Work};
 
 /// How long [`Client::connect`] keeps an idle connection: less than daemons keep it (`network_timeout`, 30 s and more).
 const IDLE_MAX: Duration = Duration::from_secs(25);
@@ -31,6 +32,8 @@ pub(crate) const QUERY: &str = "tracker_query_storage";
 pub struct Client {
     pub(crate) trackers: Trackers,
     pub(crate) pool: Pool,
+    /// What changes wait for; nothing: as each storage is configured.
+    copies: Option<MinCopies>,
 }
 
 /// Where an upload goes.
@@ -57,7 +60,20 @@ impl Client {
     pub fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
         let idle_max =
             settings.use_connection_pool.then(|| settings.connection_pool_max_idle_time.duration());
-        Ok(Self { trackers: Trackers::new(settings)?, pool: Pool::new(timeouts(settings), idle_max) })
+        let client = Self {
+            trackers: Trackers::new(settings)?,
+            pool: Pool::new(timeouts(settings), idle_max),
+            copies: None,
+        };
+        let ClientSettings { min_copies, min_copies_timeout, min_copies_on_timeout, .. } = settings;
+        if *min_copies == 0 {
+            return Ok(client);
+        }
+        Ok(client.min_copies(MinCopies::new(
+            *min_copies,
+            min_copies_timeout.duration(),
+            *min_copies_on_timeout,
+        )))
     }
 
     /// With these trackers, 10 s for a connection and 30 s for an answer, and kept connections; nothing is connected yet.
@@ -71,7 +87,23 @@ impl Client {
     pub fn connect(trackers: &[SocketAddr]) -> Result<Self, ClientError> {
         let timeouts = Timeouts { connect: Duration::from_secs(10), network: Duration::from_secs(30) };
         let trackers = Trackers::of(trackers.to_vec(), timeouts)?;
-        Ok(Self { trackers, pool: Pool::new(timeouts, Some(IDLE_MAX)) })
+        Ok(Self { trackers, pool: Pool::new(timeouts, Some(IDLE_MAX)), copies: None })
+    }
+
+    /// Changes are answered when so many members of the group have them, or a time is over. Storages that are not of this
+    /// implementation refuse the question, with status 22, and nothing is changed there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use fdfs_client::{Client, MinCopies, OnTimeout};
+    /// let wanted = MinCopies::new(2, Duration::from_secs(3), Some(OnTimeout::Fail));
+    /// let client = Client::connect(&["127.0.0.1:22122".parse()?])?.min_copies(wanted);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn min_copies(mut self, wanted: MinCopies) -> Self {
+        self.copies = Some(wanted);
+        self
     }
 
     /// The trackers, sorted.
@@ -124,21 +156,33 @@ impl Client {
         again: Again,
         work: &W,
     ) -> Result<W::Output, ClientError> {
-        if let Some(mut peer) = self.pool.take(addr) {
+        // Reads do not care.
+        let copies = self.copies.filter(|_| again == Again::Never);
+        if let Some(mut peer) = self.pool.take(addr, copies.is_some()) {
             let done = work.run(&mut peer).await;
             match &done {
                 Err(error) if !error.is_answer() && again == Again::Safe => {}
                 Err(error) if !error.is_answer() => return done,
                 _ => {
-                    self.pool.give(peer);
+                    self.pool.give(peer, copies.is_some());
                     return done;
                 }
             }
         }
         let mut peer = self.pool.connect(addr).await.map_err(ClientError::connect(work.doing()))?;
+        if let Some(copies) = copies {
+            let ask = Ask {
+                doing: "ask for min_copies",
+                command: cmd::MIN_COPIES,
+                flags: 0,
+                body: copies.as_bytes().to_vec(),
+                max: 0,
+            };
+            ask.run(&mut peer).await?;
+        }
         let done = work.run(&mut peer).await;
         if done.as_ref().map_or_else(ClientError::is_answer, |_| true) {
-            self.pool.give(peer);
+            self.pool.give(peer, copies.is_some());
         }
         done
     }

@@ -29,5 +29,7 @@ mod work;
 
 pub use client::{Client, Target};
 pub use error::{ClientError, ErrorKind};
+pub use fdfs_core::settings::OnTimeout;
+pub use fdfs_core::wire::MinCopies;
 pub use file_id::FileId;
 pub use upload::{Content, Progress, UploadOptions, spool};

@@ -10,12 +10,15 @@ use fdfs_net::{CallError, Peer, Timeouts};
 /// Idle connections kept per storage.
 const KEPT: usize = 32;
 
-/// Idle connections by storage. A connection that the storage has closed meanwhile is not handed out.
+/// A storage, and whether copies were asked for.
+type Key = (SocketAddr, bool);
+
+/// Idle connections by storage, and whether copies were asked for on them. A connection that the storage has closed meanwhile is not handed out.
 pub(crate) struct Pool {
     timeouts: Timeouts,
     /// How long an idle connection is kept; `None` keeps none.
     idle_max: Option<Duration>,
-    idle: Mutex<HashMap<SocketAddr, Vec<(Peer, Instant)>>>,
+    idle: Mutex<HashMap<Key, Vec<(Peer, Instant)>>>,
 }
 
 impl Pool {
@@ -24,16 +27,16 @@ impl Pool {
     }
 
     /// An idle connection, the one used last first.
-    pub fn take(&self, addr: SocketAddr) -> Option<Peer> {
+    pub fn take(&self, addr: SocketAddr, copies: bool) -> Option<Peer> {
         let idle_max = self.idle_max?;
         let mut all = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = all.get_mut(&addr)?;
+        let list = all.get_mut(&(addr, copies))?;
         while let Some((peer, since)) = list.pop() {
             if since.elapsed() < idle_max && !peer.is_stale() {
                 return Some(peer);
             }
         }
-        all.remove(&addr);
+        all.remove(&(addr, copies));
         None
     }
 
@@ -43,12 +46,12 @@ impl Pool {
     }
 
     /// Gives back a connection whose last answer was read whole.
-    pub fn give(&self, peer: Peer) {
+    pub fn give(&self, peer: Peer, copies: bool) {
         if self.idle_max.is_none() {
             return;
         }
         let mut all = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = all.entry(peer.addr()).or_default();
+        let list = all.entry((peer.addr(), copies)).or_default();
         if list.len() < KEPT {
             list.push((peer, Instant::now()));
         }

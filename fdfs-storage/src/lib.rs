@@ -1,6 +1,7 @@
 //! The storage daemon.
 //!
 //! - [`disk`]: the store paths; files appear under their name whole or not at all;
+//! - [`copies`]: answers that wait for other members;
 //! - [`durable`]: what a power cut may take;
 //! - [`dups`]: equal content is stored once;
 //! - [`edit`]: changes inside appender files, whole or not at all;
@@ -13,6 +14,7 @@
 
 mod access;
 pub mod binlog;
+pub mod copies;
 pub mod disk;
 pub mod dups;
 pub mod durable;

@@ -62,6 +62,7 @@ pub fn page(
         counters(page, &storage)?;
         paths(page, &storage)?;
         replication(page, &storage)?;
+        copies(page, &storage)?;
         scrub(page, &storage)?;
         traffic.write(page, PREFIX)?;
         requests.write(page, PREFIX)?;
@@ -176,6 +177,16 @@ fn replication(page: &mut Page<'_>, storage: &Storage) -> fmt::Result {
         "fdfs_storage_source_synced_seconds",
         "Everything of this member up to this Unix time is here.",
         arrived.map(|(source, time)| (vec![("source", source.to_string())] as Labels, time)),
+    )
+}
+
+fn copies(page: &mut Page<'_>, storage: &Storage) -> fmt::Result {
+    let row = |result: &str, n: u64| (vec![("result", result.to_owned())] as Labels, n);
+    let all = &storage.copies;
+    page.counters(
+        "fdfs_storage_min_copies_answers_total",
+        "Answers that waited for other members: with as many copies as wanted, or with fewer.",
+        [row("reached", all.reached.load(Relaxed)), row("short", all.short.load(Relaxed))],
     )
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::access::AccessLog;
 use crate::binlog::{Binlog, Pending};
+use crate::copies::Copies;
 use crate::disk::StorePaths;
 use crate::dups::Dups;
 use crate::durable::Durable;
@@ -68,6 +69,8 @@ pub struct Storage {
     pub started: i64,
     /// How far replication to each member is.
     pub peers: Peers,
+    /// How many answers had the copies that were wanted.
+    pub copies: Copies,
     /// The streams of each member that sends here.
     pub fences: Fences,
     init: Mutex<InitFlag>,
@@ -111,6 +114,7 @@ impl Storage {
             members: Members::default(),
             synced: Synced::default(),
             peers: Peers::default(),
+            copies: Copies::default(),
             fences: Fences::default(),
             init: Mutex::new(init),
             dist: Mutex::new(dist),

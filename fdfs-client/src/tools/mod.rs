@@ -140,12 +140,23 @@ fn with_client<T>(
     conf: &str,
     work: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
 ) -> Result<T, Ended> {
-    let (settings, warnings) = ClientSettings::load(Path::new(conf))
+    with_changed(what, conf, |_| {}, work)
+}
+
+/// As [`with_client`], with settings that the command line changes.
+fn with_changed<T>(
+    what: &str,
+    conf: &str,
+    change: impl FnOnce(&mut ClientSettings),
+    work: impl AsyncFnOnce(&Client) -> Result<T, ClientError>,
+) -> Result<T, Ended> {
+    let (mut settings, warnings) = ClientSettings::load(Path::new(conf))
         .map_err(|error| Ended::Failed(error.to_string(), error.exit_code().max(1)))?;
     log_to_stderr(settings.log_level);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    change(&mut settings);
     let failed = |error: ClientError| Ended::failed(what, &error);
     let client = Client::new(&settings).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -5,20 +5,21 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use fdfs_core::ident::{Extension, GroupName};
-use fdfs_core::settings::STORAGE_PORT;
+use fdfs_core::settings::{ClientSettings, STORAGE_PORT};
+use fdfs_core::wire::MinCopies;
 use serde_json::{Value, json};
 
 use super::progress::Bar;
-use super::{Ended, failure, with_client};
+use super::{Ended, failure, with_changed};
 use crate::client::{Client, Target};
 use crate::error::ClientError;
 use crate::file_id::FileId;
 use crate::upload::{Content, UploadOptions, spool};
 
 pub(super) const USAGE: &str = "<config_file> <local_filename> [storage_ip:port] [store_path_index]\n\
-       fdfs_upload_file [-g group] [-e extension] <config_file> <local_filename>...\n\
+       fdfs_upload_file [-g group] [-e extension] [-c copies] <config_file> <local_filename>...\n\
        a local_filename of - is standard input";
-pub(super) const APPENDER: &str = "[-g group] [-e extension] <config_file> <local_filename>...\n\
+pub(super) const APPENDER: &str = "[-g group] [-e extension] [-c copies] <config_file> <local_filename>...\n\
        a local_filename of - is standard input";
 
 pub(super) fn run(args: &[String]) -> Ended {
@@ -35,17 +36,28 @@ struct Wish {
     ext: Option<Extension>,
     target: Option<Target>,
     appender: bool,
+    /// Members that shall have it.
+    copies: Option<u32>,
 }
 
 fn upload(args: &[String], appender: bool) -> Ended {
     let mut wish = Wish { appender, ..Wish::default() };
     let mut rest = args;
     while let [option, value, others @ ..] = rest
-        && let "-g" | "-e" = option.as_str()
+        && let "-g" | "-e" | "-c" = option.as_str()
     {
         let good = match option.as_str() {
             "-g" => value.parse().map(|group| wish.group = Some(group)),
-            _ => value.parse().map(|ext| wish.ext = Some(ext)),
+            "-e" => value.parse().map(|ext| wish.ext = Some(ext)),
+            _ => match value.parse().ok().filter(|copies| (1..=MinCopies::MOST).contains(copies)) {
+                Some(copies) => {
+                    wish.copies = Some(copies);
+                    Ok(())
+                }
+                None => {
+                    return Ended::Failed(format!("{value}: expected 1 to {} copies", MinCopies::MOST), 22);
+                }
+            },
         };
         if let Err(bad) = good {
             return Ended::Failed(format!("{value}: {bad}"), 22);
@@ -62,7 +74,11 @@ fn upload(args: &[String], appender: bool) -> Ended {
         }
         Err(ended) => return ended,
     };
-    let done = with_client("upload file", conf, async |client| {
+    let copies = wish.copies;
+    let change = |settings: &mut ClientSettings| {
+        settings.min_copies = copies.unwrap_or(settings.min_copies);
+    };
+    let done = with_changed("upload file", conf, change, async |client| {
         let mut done = Vec::new();
         for name in files {
             done.push((name, one(client, &wish, name).await));

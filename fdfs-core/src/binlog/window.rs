@@ -105,6 +105,22 @@ impl Window {
         })
     }
 
+    /// Whether a record of a file, given by its [`Window::key`], is not confirmed. Takes time while records are set aside.
+    pub fn holds(&self, key: u64) -> bool {
+        let aside = |entry: &Entry| match &entry.state {
+            State::Aside(record) => keys(record).contains(&key),
+            _ => false,
+        };
+        self.last.contains_key(&key) || (self.aside > 0 && self.entries.iter().any(aside))
+    }
+
+    /// Stands for the name of a file.
+    pub fn key(name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// Whether all that was read is confirmed.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -262,13 +278,8 @@ impl Window {
 
 /// Hashes of the names of a record, the same twice if it has one.
 fn keys(record: &Record) -> [u64; 2] {
-    let key = |name: &str| {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        hasher.finish()
-    };
-    let first = key(&record.name);
-    [first, record.source().map_or(first, key)]
+    let first = Window::key(&record.name);
+    [first, record.source().map_or(first, Window::key)]
 }
 
 fn distinct([one, other]: [u64; 2]) -> impl Iterator<Item = u64> {

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use super::addrs::{Addrs, one_or_more};
 use super::check::Check;
 use super::http::{HTTP, HttpSettings};
-use super::types::{ConnectFirstBy, LogLevel, Secs};
+use super::types::{ConnectFirstBy, LogLevel, Millis, OnTimeout, Secs};
 use super::{Settings, check};
 use crate::conf::{ConfError, GLOBAL, Rules};
+use crate::wire::MinCopies;
 
 /// `client.conf`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -32,6 +33,13 @@ pub struct ClientSettings {
     pub use_connection_pool: bool,
     /// Seconds, default 3600: an unused connection is closed after this time.
     pub connection_pool_max_idle_time: Secs,
+    /// Default 0 = as the storage is configured, at most 32: members that have a change before it counts as made. Other storages
+    /// than this implementation's refuse the question. New here.
+    pub min_copies: u32,
+    /// Milliseconds, default 0 = as the storage is configured: longest wait for them. New here.
+    pub min_copies_timeout: Millis,
+    /// `ok` or `fail`: what counts when they do not have it then; not written: as the storage is configured. New here.
+    pub min_copies_on_timeout: Option<OnTimeout>,
     /// Default false: `use_storage_id` and the ids come from a tracker.
     pub load_fdfs_parameters_from_tracker: bool,
     /// Default false: file ids hold storage numbers; the local value when it does not come from a tracker.
@@ -56,6 +64,9 @@ impl Default for ClientSettings {
             connect_first_by: ConnectFirstBy::default(),
             use_connection_pool: false,
             connection_pool_max_idle_time: Secs(3600),
+            min_copies: 0,
+            min_copies_timeout: Millis(0),
+            min_copies_on_timeout: None,
             load_fdfs_parameters_from_tracker: false,
             use_storage_id: false,
             storage_ids_filename: None,
@@ -79,6 +90,11 @@ impl Settings for ClientSettings {
         check.zero_is_default("network_timeout", &mut self.network_timeout, default.network_timeout);
         check.folder("base_path", &mut self.base_path, "a folder")?;
         check.pool(self.connection_pool_max_idle_time)?;
+        if self.min_copies > MinCopies::MOST {
+            return Err(check.bad(GLOBAL, "min_copies", "a whole number 0..32"));
+        }
+        let longest = Millis(MinCopies::LONGEST_MS.into());
+        check.clamp("min_copies_timeout", &mut self.min_copies_timeout, Millis(0), longest);
         if !self.load_fdfs_parameters_from_tracker && self.use_storage_id {
             check.ids_file(self.storage_ids_filename.as_deref())?;
         }

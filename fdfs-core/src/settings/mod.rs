@@ -35,7 +35,7 @@ pub use store_paths::StorePathConf;
 pub use tracker::TrackerSettings;
 pub use types::{
     AddrWidth, AddressFamily, BadText, ConnectFirstBy, Durability, FetchAllLayout, IdType, LogFormat,
-    LogLevel, Millis, Reserve, ResponseMode, Secs, Size, SyncThreads, TimeOfDay, TimePrecision,
+    LogLevel, Millis, OnTimeout, Reserve, ResponseMode, Secs, Size, SyncThreads, TimeOfDay, TimePrecision,
 };
 pub use width_for::WidthFor;
 

@@ -12,11 +12,12 @@ use super::log::{self, ACCESS_LOG, AccessLogSettings, ERROR_LOG, LogSettings, OL
 use super::store_paths::{self, StorePathConf};
 use super::tracker::{MAX_MEMORY, OLD_KEYS};
 use super::types::{
-    AddressFamily, Durability, LogFormat, LogLevel, Millis, Secs, Size, SyncThreads, TimeOfDay,
+    AddressFamily, Durability, LogFormat, LogLevel, Millis, OnTimeout, Secs, Size, SyncThreads, TimeOfDay,
     group_or_none, port, port_or_none,
 };
 use crate::conf::{ConfError, GLOBAL, Ini, Rules};
 use crate::ident::GroupName;
+use crate::wire::MinCopies;
 
 const MIN_BUFFER: Size = Size(8192);
 
@@ -138,6 +139,14 @@ pub struct StorageSettings {
     /// Default `os`: what is acknowledged survives the end of the process; `group`: also a power cut, by flushes of the disk
     /// that uploads of the same milliseconds share. New here.
     pub durability: Durability,
+    /// Default 1, 1 to 32: members, this one included, that have a change before it is answered. A client may ask for another
+    /// number on its connection. New here.
+    pub min_copies: u32,
+    /// Milliseconds, default 1000, at most 600000: longest wait for them. When so many members are not active, there is none.
+    /// New here.
+    pub min_copies_timeout: Millis,
+    /// Default `ok`: what is answered then; `fail` answers 110, and the change stays. New here.
+    pub min_copies_on_timeout: OnTimeout,
     /// Seconds, default 60: longest time that binlog records wait in memory in the existing daemon.
     pub sync_binlog_buff_interval: Secs,
     /// Seconds, default 60: period at which counters are saved.
@@ -235,6 +244,9 @@ impl Default for StorageSettings {
             file_distribute_path_mode: 0,
             file_distribute_rotate_count: 100,
             durability: Durability::default(),
+            min_copies: 1,
+            min_copies_timeout: Millis(1000),
+            min_copies_on_timeout: OnTimeout::default(),
             sync_binlog_buff_interval: Secs(60),
             sync_stat_file_interval: Secs(60),
             upload_priority: 10,
@@ -341,6 +353,8 @@ impl Settings for StorageSettings {
         self.finish_identity(check)?;
         self.finish_zeros(check);
         self.finish_threads(check)?;
+        let longest = Millis(MinCopies::LONGEST_MS.into());
+        check.clamp("min_copies_timeout", &mut self.min_copies_timeout, Millis(0), longest);
         check.clamp("buff_size", &mut self.buff_size, MIN_BUFFER, MAX_MEMORY);
         check.clamp("thread_stack_size", &mut self.thread_stack_size, Size(64 << 10), MAX_MEMORY);
         check.buffers(&mut self.min_buff_size, &mut self.max_buff_size, MIN_BUFFER);
@@ -416,6 +430,7 @@ impl StorageSettings {
         check.positive("accept_threads", self.accept_threads, u32::MAX)?;
         check.positive("work_threads", self.work_threads, u32::MAX)?;
         check.positive("disk_recovery_threads", self.disk_recovery_threads, u32::MAX)?;
+        check.positive("min_copies", self.min_copies, MinCopies::MOST)?;
         if self.disk_rw_separated {
             check.positive("disk_reader_threads", self.disk_reader_threads, u32::MAX)?;
             check.positive("disk_writer_threads", self.disk_writer_threads, u32::MAX)?;

@@ -335,6 +335,15 @@ words!(
     Group = "group",
 });
 words!(
+    /// What a change is answered with that too few members have when the time for it is over.
+    OnTimeout, "ok or fail", {
+    /// Success.
+    #[default]
+    Ok = "ok",
+    /// Status 110; the change stays.
+    Fail = "fail",
+});
+words!(
     /// How the module answers for a file of another storage.
     ResponseMode, "proxy or redirect", {
     /// Fetches it and passes it on.

@@ -71,6 +71,10 @@ pub const INVENTORY: u8 = 204;
 /// Fetch the good copy of a file from another member.
 pub const REPAIR: u8 = 205;
 
+/// How many members shall have a change before it is answered on this connection ([`super::MinCopies`]); this
+/// implementation only.
+pub const MIN_COPIES: u8 = 207;
+
 // Storage to tracker.
 /// A storage tells a follower what the leader thinks of it.
 pub const CHANGE_STATUS: u8 = 59;
@@ -210,6 +214,7 @@ pub const fn name(command: u8) -> Option<&'static str> {
         SYNC_OFFER_FILE => "sync_offer_file",
         INVENTORY => "inventory",
         REPAIR => "repair",
+        MIN_COPIES => "min_copies",
         CHANGE_STATUS => "change_status",
         GET_MY_IP => "get_my_ip",
         FETCH_STORAGE_IDS => "fetch_storage_ids",

@@ -10,6 +10,7 @@ mod field;
 mod header;
 pub mod identity;
 pub mod list;
+mod min_copies;
 pub mod peer;
 pub mod query;
 pub mod report;
@@ -19,6 +20,7 @@ pub mod sync;
 
 pub use field::{AddrWidth, IpField, Text, TextError, put_ip, put_ip_of};
 pub use header::Header;
+pub use min_copies::MinCopies;
 pub use status::Status;
 
 /// Why a request or reply body was not understood. Answered with [`Status::INVAL`].

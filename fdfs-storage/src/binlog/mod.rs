@@ -43,6 +43,8 @@ struct State {
     open: BTreeMap<Pos, ()>,
     /// End of the last record of an own change.
     own_end: Pos,
+    /// End of the last record that is settled, whatever is open before it.
+    settled: Pos,
     /// A failed write left bytes that could not be removed.
     torn: bool,
 }
@@ -56,7 +58,7 @@ impl Binlog {
         let file = File::options().create(true).append(true).read(true).open(&path)?;
         let offset = recover::cut_torn_line(&file, &path)?;
         let end = Pos { index, offset };
-        let state = State { file, end, open: BTreeMap::new(), own_end: end, torn: false };
+        let state = State { file, end, open: BTreeMap::new(), own_end: end, settled: end, torn: false };
         let log = Arc::new(Self {
             dir: dir.to_owned(),
             state: Mutex::new(state),
@@ -88,6 +90,7 @@ impl Binlog {
         }
         let start = state.end;
         state.end.offset += line.len() as u64;
+        let end = state.end;
         state.open.insert(start, ());
         if !record.replica {
             state.own_end = state.end;
@@ -95,7 +98,7 @@ impl Binlog {
         self.records.fetch_add(1, Relaxed);
         drop(state);
         self.tombs.note(record);
-        Ok(Pending { log: Arc::clone(self), start })
+        Ok(Pending { log: Arc::clone(self), start, end })
     }
 
     /// Asks the disk to keep what was appended. Appends go on meanwhile.
@@ -159,8 +162,14 @@ impl Binlog {
         Reader::new(Arc::clone(self), pos)
     }
 
-    fn settle(&self, start: Pos) {
+    /// A place that is not before the end of any record that was settled until now.
+    pub fn settled(&self) -> Pos {
+        self.lock().settled
+    }
+
+    fn settle(&self, start: Pos, end: Pos) {
         let mut state = self.lock();
+        state.settled = state.settled.max(end);
         state.open.remove(&start);
         let readable = state.open.first_key_value().map_or(state.end, |(first, ())| *first);
         let mut news = false;
@@ -209,6 +218,7 @@ impl State {
 pub struct Pending {
     log: Arc<Binlog>,
     start: Pos,
+    end: Pos,
 }
 
 impl Pending {
@@ -218,7 +228,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.log.settle(self.start);
+        self.log.settle(self.start, self.end);
     }
 }
 

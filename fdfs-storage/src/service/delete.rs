@@ -32,6 +32,8 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
         storage.stat.count(if link { stat::DELETE_LINK } else { stat::DELETE }, done.is_ok());
     }
     done?;
+    let changed: Vec<_> = [Some(name), name.metadata()].into_iter().flatten().collect();
+    body.copied(storage, conn, &changed).await?;
     conn.reply_status(Status::OK);
     Ok(())
 }

@@ -16,10 +16,11 @@ use std::time::{Instant, SystemTime};
 
 use fdfs_core::fileid::{FileName, StorePath};
 use fdfs_core::ident::{GroupName, StorageId};
-use fdfs_core::wire::{Header, Status, cmd};
+use fdfs_core::wire::{Header, MinCopies, Status, cmd};
 use fdfs_net::{Conn, ConnError, Flow, Service};
 
 use crate::access::{self, AccessLog, Line};
+use crate::copies::Wish;
 use crate::disk::Use;
 use crate::storage::Storage;
 use crate::sync;
@@ -41,6 +42,8 @@ pub struct Session {
     pub peer: Option<StorageId>,
     /// It tells up to when its changes are here (command 201), other than by the times of its records.
     pub tells_times: bool,
+    /// How many copies its changes wait for.
+    pub wish: Option<Wish>,
     /// The stream that the connection belongs to.
     pub fence: crate::sync::Fence,
 }
@@ -52,7 +55,8 @@ impl Service for StorageService {
     type Session = Session;
 
     fn connected(self: &Arc<Self>, peer: SocketAddr, _: SocketAddr) -> Session {
-        Session { client: Some(peer.ip()), ..Session::default() }
+        let wish = Wish::configured(&self.0.settings);
+        Session { client: Some(peer.ip()), wish, ..Session::default() }
     }
 
     async fn handle(
@@ -62,8 +66,9 @@ impl Service for StorageService {
         head: Header,
     ) -> Result<Flow, ConnError> {
         let storage = &self.0;
-        let mut body =
-            Body { left: head.body().unwrap_or(0), name: None, sent: 0, logged: storage.access.is_some() };
+        let left = head.body().unwrap_or(0);
+        let (logged, wish) = (storage.access.is_some(), session.wish);
+        let mut body = Body { left, name: None, sent: 0, logged, wish };
         let begin = body.logged.then(|| (SystemTime::now(), Instant::now(), conn.out().len()));
         let answer = match head.cmd {
             cmd::UPLOAD_FILE | cmd::UPLOAD_APPENDER_FILE => {
@@ -80,6 +85,7 @@ impl Service for StorageService {
             cmd::SET_METADATA => metadata::set(storage, conn, head, &mut body).await,
             cmd::GET_METADATA => metadata::get(storage, conn, head, &mut body).await,
             cmd::QUERY_FILE_INFO => info::query(storage, conn, head, &mut body).await,
+            cmd::MIN_COPIES => min_copies(storage, session, conn, head, &mut body).await,
             _ => sync::receive(storage, session, conn, head, &mut body).await,
         };
         if let (Some(log), Some(begin)) = (&storage.access, begin) {
@@ -94,6 +100,20 @@ impl Service for StorageService {
             }
         }
     }
+}
+
+/// How many copies the changes on this connection wait for from now on.
+async fn min_copies(
+    storage: &Storage,
+    session: &mut Session,
+    conn: &mut Conn,
+    head: Header,
+    body: &mut Body,
+) -> Answer {
+    let asked = MinCopies::parse(&body.whole(conn, &head).await?)?;
+    session.wish = Wish::asked(&storage.settings, asked);
+    conn.reply_status(Status::OK);
+    Ok(())
 }
 
 /// A line for the access log.
@@ -131,6 +151,8 @@ pub struct Body {
     /// Bytes of the answer that went to the client by another way than its buffer.
     sent: u64,
     logged: bool,
+    /// Copies that the answer to a change waits for.
+    wish: Option<Wish>,
 }
 
 impl Body {
@@ -139,6 +161,14 @@ impl Body {
         if self.logged {
             self.name = Some(name());
         }
+    }
+
+    /// To be called when `files` are changed, before the answer: waits until as many members as wanted have it.
+    async fn copied(&self, storage: &Storage, conn: &mut Conn, files: &[FileName]) -> Result<(), Refused> {
+        let Some(wish) = self.wish else { return Ok(()) };
+        // Answers to earlier requests do not wait.
+        conn.flush().await?;
+        storage.wait_copies(wish, files).await
     }
 
     /// The whole body, which is small.

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fdfs_core::binlog::Pos;
 use fdfs_core::ident::StorageId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// Questions of one peer after which those that nobody waits for any more are forgotten.
+const FORGET: usize = 64;
 
 /// What a peer does not have yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,9 +48,29 @@ impl Peers {
         self.lock().values().map(|progress| progress.confirmed.subscribe()).collect()
     }
 
+    /// Asks each peer for which `counts` to tell when it has all changes of some files ([`Window::key`]) before `pos`.
+    ///
+    /// [`Window::key`]: fdfs_core::binlog::Window::key
+    pub fn ask(
+        &self,
+        files: &Arc<[u64]>,
+        pos: Pos,
+        counts: impl Fn(&StorageId) -> bool,
+    ) -> mpsc::Receiver<()> {
+        let peers: Vec<_> =
+            self.lock().values().filter(|progress| counts(&progress.peer)).map(Arc::clone).collect();
+        let (tell, told) = mpsc::channel(peers.len().max(1));
+        for peer in peers {
+            peer.ask(Ask { files: Arc::clone(files), pos, tell: tell.clone() });
+        }
+        told
+    }
+
     pub(super) fn enter(&self, peer: &StorageId) -> Arc<Progress> {
         let progress = Arc::new(Progress {
             peer: *peer,
+            asks: Mutex::default(),
+            asked: Notify::new(),
             lag: Mutex::default(),
             confirmed: watch::Sender::new(Pos::default()),
         });
@@ -67,11 +90,56 @@ impl Peers {
 /// One peer.
 pub(super) struct Progress {
     peer: StorageId,
+    asks: Mutex<Asks>,
+    asked: Notify,
     lag: Mutex<Lag>,
     confirmed: watch::Sender<Pos>,
 }
 
+/// Somebody waits until the peer has the changes of some files.
+struct Ask {
+    files: Arc<[u64]>,
+    pos: Pos,
+    tell: mpsc::Sender<()>,
+}
+
+#[derive(Default)]
+struct Asks {
+    open: Vec<Ask>,
+    /// With so many, those that nobody waits for are forgotten.
+    forget: usize,
+}
+
 impl Progress {
+    fn ask(&self, ask: Ask) {
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        if asks.open.len() >= asks.forget.max(FORGET) {
+            asks.open.retain(|ask| !ask.tell.is_closed());
+            asks.forget = asks.open.len() * 2;
+        }
+        asks.open.push(ask);
+        drop(asks);
+        self.asked.notify_one();
+    }
+
+    /// Returns when something was asked since the last time.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Tells those who wait: the log was read up to `read`, and the peer has all of it but changes of files that are `held`.
+    pub fn tell(&self, read: Pos, held: impl Fn(u64) -> bool) {
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        asks.open.retain(|ask| {
+            let has = read >= ask.pos && !ask.files.iter().any(|file| held(*file));
+            if has {
+                // Whoever gave up waiting needs no answer.
+                let _ = ask.tell.try_send(());
+            }
+            !has
+        });
+    }
+
     pub fn lag(&self) -> Lag {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

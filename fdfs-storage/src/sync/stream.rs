@@ -74,6 +74,8 @@ pub struct Stream<'a> {
     window: Window,
     reader: Reader,
     next: Option<Item>,
+    /// End of the last record in the window.
+    added: Pos,
     lanes: Vec<Lane>,
     lanes_max: usize,
     outbox: Rc<Outbox>,
@@ -134,6 +136,7 @@ impl<'a> Stream<'a> {
             saved_at: now,
             window: Window::new(mark.pos),
             reader: storage.binlog.reader(mark.pos),
+            added: mark.pos,
             mark,
             next: None,
             lanes: vec![Lane::start(storage, first, &outbox, &rate)],
@@ -161,9 +164,11 @@ impl<'a> Stream<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = Rc::clone(&self.outbox);
         let mut news = self.storage.binlog.news();
+        let progress = self.progress;
         self.report();
         loop {
             self.fill().await?;
+            self.tell();
             if self.caught_up() {
                 self.full_copy_done(calls).await?;
             }
@@ -172,6 +177,7 @@ impl<'a> Stream<'a> {
             tokio::select! {
                 () = outbox.wait() => self.collect()?,
                 _ = news.changed(), if may_read => {}
+                () = progress.asked() => {}
                 _ = changes.changed() => {
                     let status = self.storage.members.get(self.peer).map(|member| member.status);
                     if !matches!(status, Some(StorageStatus::Active | StorageStatus::Syncing)) {
@@ -234,6 +240,7 @@ impl<'a> Stream<'a> {
                         None => continue,
                     };
                     self.mark.scanned += 1;
+                    self.added = item.end;
                     if let Some((ticket, record)) = self.window.add(record, item.end) {
                         self.dispatch(ticket, record, item.end).await?;
                     }
@@ -254,6 +261,7 @@ impl<'a> Stream<'a> {
 
     fn skip(&mut self, end: Pos) {
         self.mark.scanned += 1;
+        self.added = end;
         self.window.skip(end);
     }
 
@@ -358,7 +366,13 @@ impl<'a> Stream<'a> {
         }
         self.mark.pos = self.window.pos();
         self.progress.confirm(self.mark.pos);
+        self.tell();
         Ok(())
+    }
+
+    /// Tells those who wait for copies.
+    fn tell(&self) {
+        self.progress.tell(self.added, |file| self.window.holds(file));
     }
 
     fn finished(&mut self, job: Job, outcome: Outcome) -> Result<Option<Job>, Broken> {

@@ -1,6 +1,7 @@
 //! Replication between members in one process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod copies;
 mod histories;
 mod holes;
 mod operations;

@@ -64,7 +64,10 @@ fn what_is_set_aside_holds_the_mark_only() {
     let (one, _) = window.add(record(1, 5), at(10)).unwrap();
     window.set_aside(one, record(1, 5));
     let (two, _) = window.add(record(2, 6), at(20)).unwrap();
+    let keys = [record(1, 5), record(2, 6), record(3, 7)].map(|record| Window::key(&record.name));
+    assert_eq!(keys.map(|key| window.holds(key)), [true, true, false]);
     window.confirm(two);
+    assert_eq!(keys.map(|key| window.holds(key)), [true, false, false]);
     assert_eq!((window.pos(), window.aside(), window.time()), (at(0), 1, 0));
     let (later, _) = window.add(record(1, 7), at(30)).unwrap();
     assert!(window.retry().is_none(), "the file is under way");
