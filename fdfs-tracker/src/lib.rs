@@ -24,6 +24,7 @@ mod saver;
 mod service;
 mod start;
 mod transfer;
+mod trunk;
 
 pub use start::{Ready, Start, StartError};
 

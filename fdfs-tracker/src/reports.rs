@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use fdfs_core::cluster::{Effects, Joined, Leader, Refusal, TrackerAddr, Trackers, parse_lines};
+use fdfs_core::cluster::{Effects, Joined, Leader, Refusal, TrackerAddr, Trackers, TrunkNeed, parse_lines};
 use fdfs_core::ident::StorageId;
 use fdfs_core::wire::list::StatBlock;
 use fdfs_core::wire::report::{
@@ -287,19 +287,27 @@ async fn set_trunk(request: &Request<'_>, out: &mut BytesMut) -> Result<(), Stop
         _ => Err(Refusal::new(Status::INVAL, "wrong body length")),
     }?;
     let wish = storage_id(text)?;
-    let change = move |state: &mut State, effects: &mut Effects| -> Result<StorageId, Refusal> {
-        if !state.trackers.leading() || !shared.rules().use_trunk {
-            return Err(Refusal::new(Status::OPNOTSUPP, "not the leader, or trunk files are off"));
+    let rules = shared.rules.load_full();
+    let change = {
+        let rules = Arc::clone(&rules);
+        move |state: &mut State, effects: &mut Effects| -> Result<_, Refusal> {
+            if !state.trackers.leading() || !rules.use_trunk {
+                return Err(Refusal::new(Status::OPNOTSUPP, "not the leader, or trunk files are off"));
+            }
+            let Some(id) = state.cluster.trunk_choice(&group, wish)? else { return Ok(None) };
+            Ok(Some((id, state.set_trunk_server(&rules, group, Some(id), effects))))
         }
-        let id = state.cluster.trunk_choice(&shared.rules(), &group, wish)?;
-        let before = state.cluster.group(&group).and_then(|group| group.trunk_server);
-        state.cluster.set_trunk_server(&group, Some(id), effects)?;
-        if before != Some(id) {
-            state.trunk_chg = state.trunk_chg.wrapping_add(1);
-        }
-        Ok(id)
     };
-    let id = request.shared.owner.apply(change).await??;
+    let id = match request.shared.owner.apply(change).await?? {
+        Some((id, line)) => {
+            crate::trunk::note(&shared, line.unwrap_or_default());
+            id
+        }
+        None => {
+            let elected = crate::trunk::elect(&shared, &rules, group, TrunkNeed::Missing).await;
+            elected.ok_or(Refusal::new(Status::NOENT, "no member can be trunk server"))?
+        }
+    };
     out.put_slice(id.bytes());
     out.put_u8(0);
     Ok(())

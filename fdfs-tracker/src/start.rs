@@ -17,7 +17,7 @@ use crate::owner::{Owner, State};
 use crate::refusals::Refusals;
 use crate::saver::Saver;
 use crate::service::{Gauge, Shared, Tracker};
-use crate::{admin, elect, meet, params};
+use crate::{admin, elect, meet, params, trunk};
 
 /// Open files besides the connections: sockets, data files, log, runtimes.
 pub(crate) const OWN_FILES: u64 = 128;
@@ -198,8 +198,9 @@ impl Ready {
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let election = elect::run(Arc::clone(&self.shared), stop.clone());
         let serving = self.server.run(Arc::new(Tracker(Arc::clone(&self.shared))), stop.clone());
+        let trunk = trunk::run(Arc::clone(&self.shared), stop.clone());
         let meeting = meet::run(Arc::clone(&self.shared), stop);
-        let (served, (), ()) = tokio::join!(serving, election, meeting);
+        let (served, (), (), ()) = tokio::join!(serving, election, meeting, trunk);
         self.shared.save_status(crate::now());
         served.map_err(StartError::io("cannot serve"))
     }
@@ -216,7 +217,8 @@ impl Ready {
                 .map_err(StartError::io("runtime of the election"))?;
             let run = move || {
                 let meeting = meet::run(Arc::clone(&shared), stop.clone());
-                runtime.block_on(async { tokio::join!(elect::run(shared, stop), meeting) });
+                let trunk = trunk::run(Arc::clone(&shared), stop.clone());
+                runtime.block_on(async { tokio::join!(elect::run(shared, stop), meeting, trunk) });
             };
             std::thread::Builder::new()
                 .name("election".into())

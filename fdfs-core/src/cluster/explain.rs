@@ -244,9 +244,7 @@ fn copying<'a>(me: &Facts, mut others: impl Iterator<Item = &'a Facts>) -> Verdi
 fn active(me: &Facts) -> Verdict {
     let (own, group) = me.paths;
     let (waits_for, actor) = if own != 0 && group != 0 && own != group {
-        let what = format!(
-            "all members to have {own} store paths: the group has {group}, its disk reports are refused"
-        );
+        let what = format!("all members to have {own} store paths: until then it serves with {group}");
         (what, "the operator")
     } else if me.rw != ReadWrite::Both {
         (format!("nothing: it is {} by storage_ids.conf", me.rw.name()), "nobody")

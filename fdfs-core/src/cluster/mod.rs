@@ -22,6 +22,7 @@ mod rules;
 mod select;
 mod space;
 mod trackers;
+mod trunk;
 
 pub use cause::Cause;
 pub use effects::{Effects, Level, Note, Refusal};
@@ -34,6 +35,7 @@ pub use reconcile::{Missed, Removals};
 pub use rules::Rules;
 pub use select::StoreChoice;
 pub use trackers::{Leader, ListError, PeerStatus, TrackerAddr, Trackers, parse_lines, winner};
+pub use trunk::{TrunkNeed, trunk_winner};
 
 #[cfg(test)]
 mod tests;

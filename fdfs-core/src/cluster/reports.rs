@@ -137,20 +137,24 @@ impl Cluster {
         Ok(())
     }
 
-    /// Checks of SET_TRUNK_SERVER (94): the member that is, or is to become, trunk server.
+    /// After it was lost, and nobody took its place, the next one is the first.
+    pub fn forget_last_trunk_server(&mut self, name: &crate::ident::GroupName) {
+        if let Some(group) = self.group_mut(name) {
+            group.last_trunk_server = None;
+        }
+    }
+
+    /// Checks of SET_TRUNK_SERVER (94): the member that is, or is to become, trunk server; `None`: one is to be elected.
     pub fn trunk_choice(
         &self,
-        rules: &Rules,
         name: &crate::ident::GroupName,
         wish: Option<StorageId>,
-    ) -> Result<StorageId, Refusal> {
+    ) -> Result<Option<StorageId>, Refusal> {
         let group = self.group(name).ok_or(Refusal::unknown_group())?;
         let active = |id: &StorageId| group.storage(id).is_some_and(|s| s.status == StorageStatus::Active);
         let present = group.trunk_server.filter(active);
         let Some(wish) = wish else {
-            return present
-                .or_else(|| group.store_server(rules.store_server).map(|member| member.id))
-                .ok_or(Refusal::new(Status::NOENT, "no member can be trunk server"));
+            return Ok(present);
         };
         match present {
             Some(id) if id == wish => {
@@ -166,6 +170,6 @@ impl Cluster {
         if !member.writable() {
             return Err(Refusal::new(Status::ACCES, "the storage must not be written"));
         }
-        Ok(wish)
+        Ok(Some(wish))
     }
 }

@@ -28,6 +28,8 @@ pub struct Rules {
     pub sync_max_time: i64,
     /// Trunk files are in use.
     pub use_trunk: bool,
+    /// Intervals of that silence which a trunk server that started lately may take (tracker 7.5).
+    pub trunk_patience: i64,
     /// Seconds of silence after which a member is offline.
     pub check_active: i64,
     /// The configured members, when ids are in use.
@@ -62,6 +64,8 @@ impl Rules {
             sync_max_delay: secs(conf.storage_sync_file_max_delay),
             sync_max_time: secs(conf.storage_sync_file_max_time),
             use_trunk: conf.use_trunk_file,
+            trunk_patience: (if conf.trunk_init_check_occupying { 5 } else { 3 })
+                * (if conf.trunk_init_reload_from_binlog { 2 } else { 1 }),
             check_active: secs(conf.check_active_interval),
             ids: ids.map(Arc::new),
             id_in_names: conf.id_type_in_filename == IdType::Id,

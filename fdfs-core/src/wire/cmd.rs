@@ -57,6 +57,12 @@ pub const SYNC_TRUNCATE_FILE: u8 = 37;
 /// Renamed appender file.
 pub const SYNC_RENAME_FILE: u8 = 40;
 
+// Tracker to storage.
+/// Size of the trunk binlog.
+pub const TRUNK_GET_BINLOG_SIZE: u8 = 31;
+/// Forget how far the trunk binlog was sent.
+pub const TRUNK_DELETE_BINLOG_MARKS: u8 = 32;
+
 // Storage to storage, this implementation only.
 /// Both ends are of this implementation: requests may be pipelined.
 pub const SYNC_HELLO: u8 = 200;
@@ -199,6 +205,8 @@ pub const fn name(command: u8) -> Option<&'static str> {
         MODIFY_FILE => "modify_file",
         TRUNCATE_FILE => "truncate_file",
         REGENERATE_APPENDER_FILENAME => "regenerate_appender_filename",
+        TRUNK_GET_BINLOG_SIZE => "trunk_get_binlog_size",
+        TRUNK_DELETE_BINLOG_MARKS => "trunk_delete_binlog_marks",
         SYNC_CREATE_FILE => "sync_create_file",
         SYNC_DELETE_FILE => "sync_delete_file",
         SYNC_UPDATE_FILE => "sync_update_file",

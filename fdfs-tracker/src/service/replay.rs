@@ -31,7 +31,7 @@ const STORAGES: [(&str, &str, &str, &str); 3] = [
     ("storage21", "10.66.0.31", "group2", "100003"),
 ];
 /// Answered otherwise on purpose (`docs/compatibility.md`).
-const OTHERWISE: [(&str, &str); 16] = [
+const OTHERWISE: [(&str, &str); 15] = [
     ("ping-leader-by-stranger", "an empty ping, as before 6.15.5, is no wrong length"),
     ("err-server-id-unknown", "a request without a port"),
     ("err-status-unknown", "a request without a port"),
@@ -46,7 +46,6 @@ const OTHERWISE: [(&str, &str); 16] = [
     ("server-id-ip-46", "the same"),
     ("server-id-ip-var", "the same"),
     ("storage-ids-from-0", "the request of versions before 6.11 is answered"),
-    ("my-ip", "the request of versions before 6.16 is answered"),
     ("err-length-huge", "no body that long is read: a matter of the connection"),
 ];
 

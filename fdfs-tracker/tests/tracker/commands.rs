@@ -212,7 +212,7 @@ fn what_a_joined_storage_is_refused() {
     check(
         &mut one,
         [
-            (cmd::REPORT_DISK_USAGE, vec![0; 32], 22, "more paths than the group"),
+            (cmd::REPORT_DISK_USAGE, vec![], 22, "no path"),
             (cmd::SYNC_REPORT, vec![], 22, "no entry"),
             (cmd::REPLICA_CHG, vec![], 22, "no entry"),
             (cmd::REPLICA_CHG, vec![0; 33 * 67], 22, "33 entries"),

@@ -11,4 +11,5 @@ mod missed;
 mod recorded;
 mod robust;
 mod support;
+mod trunk;
 mod wrong;

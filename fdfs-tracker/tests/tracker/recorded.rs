@@ -17,7 +17,20 @@ const EXACT: [&str; 6] = [
     "ping",
 ];
 /// Deliberately different, or about other addresses than the test's.
-const OTHER: [(&str, &str); 8] = [
+const OTHER: [(&str, &str); 21] = [
+    ("storage-status-ip-15", "requests without a port, as before 6.16, are answered here"),
+    ("storage-status-ip-16", "the same"),
+    ("storage-status-ip-45", "the same"),
+    ("storage-status-ip-46", "the same"),
+    ("storage-status-ip-var", "the same"),
+    ("server-id-ip-15", "the same"),
+    ("server-id-ip-16", "the same"),
+    ("server-id-ip-45", "the same"),
+    ("server-id-ip-46", "the same"),
+    ("server-id-ip-var", "the same"),
+    ("err-server-id-unknown", "the same"),
+    ("err-status-unknown", "the same"),
+    ("ping-leader-by-stranger", "an empty ping, as before 6.15.5, is no wrong length"),
     ("err-length-huge", "a length above 32 bits closes the connection here"),
     ("storage-ids-from-0", "the request of older versions is answered here"),
     ("get-leader", "names the test's own tracker"),

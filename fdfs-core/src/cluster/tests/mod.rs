@@ -8,6 +8,7 @@ mod selection;
 mod table;
 mod trackers;
 mod transitions;
+mod trunk;
 
 use std::net::IpAddr;
 
