@@ -25,9 +25,17 @@ const BUFFER_SIZE: usize = 64 * 1024;
 const BUFFERS: ngx_int_t = 8;
 
 /// Files read in this cycle.
-#[derive(Default)]
 pub struct MainConf {
     sites: Vec<(Source, Arc<SiteConf>)>,
+    peers: Vec<StaticPeer>,
+    /// Shared counters; null when no location tells them.
+    pub zone: *mut ngx_shm_zone_t,
+}
+
+impl Default for MainConf {
+    fn default() -> Self {
+        Self { sites: Vec::new(), peers: Vec::new(), zone: ptr::null_mut() }
+    }
 }
 
 /// Where settings come from.
@@ -40,6 +48,11 @@ impl MainConf {
     /// Configurations of all locations, each file once.
     pub fn sites(&self) -> impl Iterator<Item = &Arc<SiteConf>> {
         self.sites.iter().map(|(_, site)| site)
+    }
+
+    /// Storages of `fastdfs_peer`, of all blocks.
+    pub fn peers(&self) -> &[StaticPeer] {
+        &self.peers
     }
 }
 
@@ -177,7 +190,7 @@ pub unsafe fn handle_location(cf: *mut ngx_conf_t) {
 ///
 /// # Safety
 /// Only while the http block is read.
-unsafe fn core_location(cf: *mut ngx_conf_t) -> *mut ngx_http_core_loc_conf_t {
+pub unsafe fn core_location(cf: *mut ngx_conf_t) -> *mut ngx_http_core_loc_conf_t {
     // SAFETY: the core module has a configuration in every block.
     unsafe {
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
@@ -232,6 +245,7 @@ pub unsafe extern "C" fn set_peer(
             }
             let Some(peers) = conf.peers.as_mut() else { return CONF_ERROR };
             peers.push(peer);
+            main(cf).peers.push(peer);
             CONF_OK
         }
     })
@@ -326,13 +340,22 @@ pub unsafe extern "C" fn merge_location(
     })
 }
 
-/// The file at `path` with the `inline` keys, read once per cycle. Complaints go to nginx's log, that is to `nginx -t`.
-fn site(cf: *mut ngx_conf_t, path: Option<&[u8]>, inline: &[Inline]) -> Option<Arc<SiteConf>> {
-    // SAFETY: while the http block is read, the context's main configuration of this module is set.
-    let main = unsafe {
+/// The main configuration of the cycle that is being read.
+///
+/// # Safety
+/// Only while the http block is read.
+pub unsafe fn main<'a>(cf: *mut ngx_conf_t) -> &'a mut MainConf {
+    // SAFETY: as promised by the caller, the context's main configuration of this module is set.
+    unsafe {
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
         &mut *(*(*context).main_conf.add(nginx::index())).cast::<MainConf>()
-    };
+    }
+}
+
+/// The file at `path` with the `inline` keys, read once per cycle. Complaints go to nginx's log, that is to `nginx -t`.
+fn site(cf: *mut ngx_conf_t, path: Option<&[u8]>, inline: &[Inline]) -> Option<Arc<SiteConf>> {
+    // SAFETY: the http block is being read.
+    let main = unsafe { main(cf) };
     let same = |known: &Source| known.path.as_deref() == path && known.inline == inline;
     if let Some((_, site)) = main.sites.iter().find(|(known, _)| same(known)) {
         return Some(Arc::clone(site));

@@ -9,6 +9,7 @@
 //! - [`header`], [`pipe`]: head and content of an answer that comes from a storage; [`extras`]: what URL arguments change
 //! - [`balancer`], [`keepalive`]: which storage, over which connection
 //! - [`tracker`]: who is in the groups, asked in the background
+//! - [`status`]: counters, and what is known of others
 //! - [`nginx`]: the few macros of nginx that have no binding
 
 mod balancer;
@@ -26,6 +27,7 @@ mod pipe;
 mod redirect;
 mod remote;
 mod settings;
+mod status;
 mod tracker;
 mod variables;
 mod work;
@@ -48,7 +50,7 @@ type Setter = unsafe extern "C" fn(
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-static mut COMMANDS: [ngx_command_t; 16] = [
+static mut COMMANDS: [ngx_command_t; 17] = [
     directive(ngx::ngx_string!("ngx_fastdfs_module"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, conf::set_module),
     directive(ngx::ngx_string!("fastdfs_conf"), ANYWHERE | NGX_CONF_TAKE1, conf::set_path),
     directive(ngx::ngx_string!("fastdfs_peer"), ANYWHERE | NGX_CONF_TAKE2, conf::set_peer),
@@ -64,6 +66,7 @@ static mut COMMANDS: [ngx_command_t; 16] = [
     directive(ngx::ngx_string!("fastdfs_tus"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     directive(ngx::ngx_string!("fastdfs_tus_key"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     directive(ngx::ngx_string!("fastdfs_tus_max_size"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
+    directive(ngx::ngx_string!("fastdfs_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, status::set),
     ngx_command_t::empty(),
 ];
 
@@ -78,9 +81,20 @@ const fn directive(name: ngx_str_t, kind: u32, set: Setter) -> ngx_command_t {
     }
 }
 
+/// nginx has read the http block.
+unsafe extern "C" fn install(cf: *mut ngx::ffi::ngx_conf_t) -> ngx::ffi::ngx_int_t {
+    // SAFETY: nginx's own context goes on to both.
+    unsafe {
+        match header::install(cf) {
+            nginx::OK => status::install(cf),
+            failed => failed,
+        }
+    }
+}
+
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: Some(variables::add),
-    postconfiguration: Some(header::install),
+    postconfiguration: Some(install),
     create_main_conf: Some(conf::create_main),
     init_main_conf: None,
     create_srv_conf: None,

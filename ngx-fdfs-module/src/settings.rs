@@ -13,6 +13,8 @@ use fdfs_core::settings::{ModSettings, ResponseMode};
 pub struct SiteConf {
     /// Tells apart what workers know for different files, also across reloads.
     pub number: u64,
+    /// Path of the file, or `fastdfs_set`.
+    pub path: String,
     /// Which URL is which file.
     pub site: Site,
     /// Whom to ask for members.
@@ -85,6 +87,7 @@ pub fn read(path: Option<&str>, inline: &[Inline]) -> (Option<SiteConf>, Vec<Tro
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let site = SiteConf {
         number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        path: path.to_owned(),
         site: site(&settings),
         trackers,
         connect_timeout: Duration::from_secs(settings.connect_timeout.0),

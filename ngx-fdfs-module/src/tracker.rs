@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fdfs_core::http::{Poll, PollStep};
+use fdfs_core::http::{Poll, PollStep, TrackerStatus};
 use ngx::ffi::*;
 
 use crate::guard::guard;
@@ -31,6 +31,10 @@ struct Watch {
     /// Whether the trouble of this round has been logged already.
     complained: bool,
     talk: Option<Talk>,
+    /// When the list came, on nginx's clock, ms.
+    answered_ms: Option<u64>,
+    /// What the last try with each tracker failed of.
+    troubles: Vec<Option<String>>,
 }
 
 struct Talk {
@@ -48,7 +52,17 @@ thread_local! {
 pub fn watch(site: Arc<SiteConf>) {
     // SAFETY: an event of all zero bytes is nginx's initial state.
     let timer: ngx_event_t = unsafe { core::mem::zeroed() };
-    let watch = Watch { timer, site, tracker: 0, failed: 0, complained: false, talk: None };
+    let troubles = vec![None; site.trackers.len()];
+    let watch = Watch {
+        timer,
+        site,
+        tracker: 0,
+        failed: 0,
+        complained: false,
+        talk: None,
+        answered_ms: None,
+        troubles,
+    };
     let watch = Box::into_raw(Box::new(watch));
     WATCHES.with_borrow_mut(|all| all.push(watch));
     // SAFETY: just created.
@@ -59,6 +73,22 @@ pub fn watch(site: Arc<SiteConf>) {
     // A worker that shuts down does not wait for it.
     watch.timer.set_cancelable(1);
     watch.ask();
+}
+
+/// The trackers of `site` as this worker knows them, and the age of their list of members, ms.
+pub fn view(site: &SiteConf) -> (Vec<TrackerStatus>, Option<u64>) {
+    let all = WATCHES.with_borrow(Clone::clone);
+    // SAFETY: entries of the list are live; nobody else holds a reference while a request is answered.
+    let watch =
+        all.into_iter().map(|watch| unsafe { &*watch }).find(|watch| watch.site.number == site.number);
+    let Some(watch) = watch else { return (Vec::new(), None) };
+    let tracker = |(n, addr): (usize, &SocketAddr)| TrackerStatus {
+        addr: addr.to_string(),
+        current: n == watch.tracker,
+        trouble: watch.troubles.get(n).cloned().flatten(),
+    };
+    let trackers = site.trackers.iter().enumerate().map(tracker).collect();
+    (trackers, watch.answered_ms.map(|ms| nginx::now_ms().saturating_sub(ms)))
 }
 
 /// Closes the connections, at the end of the worker.
@@ -113,6 +143,8 @@ impl Watch {
                 self.hang_up();
                 self.failed = 0;
                 self.complained = false;
+                self.answered_ms = Some(nginx::now_ms());
+                self.note(None);
                 self.arm(PAUSE_MS);
                 let site = Arc::clone(&self.site);
                 worker::set_peers(&site, peers);
@@ -142,8 +174,15 @@ impl Watch {
         false
     }
 
+    fn note(&mut self, trouble: Option<&str>) {
+        if let Some(slot) = self.troubles.get_mut(self.tracker) {
+            *slot = trouble.map(str::to_owned);
+        }
+    }
+
     /// One line per tracker, not one per round.
-    fn complain(&self, why: &str) {
+    fn complain(&mut self, why: &str) {
+        self.note(Some(why));
         if self.complained {
             return;
         }

@@ -69,6 +69,9 @@ fn as_rust_sees_it() -> Seen {
     look!(seen, ngx_http_upstream_state_t: );
     look!(seen, ngx_http_upstream_srv_conf_t: );
     look!(seen, ngx_http_core_loc_conf_t: set_noname = "noname", set_lmt_excpt = "lmt_excpt");
+    look!(seen, ngx_http_core_main_conf_t: );
+    look!(seen, ngx_shm_zone_t: );
+    look!(seen, ngx_slab_pool_t: );
     look!(seen, ngx_module_t: );
     seen
 }

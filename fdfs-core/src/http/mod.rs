@@ -10,6 +10,7 @@ mod plan;
 mod poll;
 mod range;
 mod slot;
+mod status;
 mod token;
 pub mod work;
 
@@ -21,6 +22,7 @@ pub use plan::{LocalGroup, Place, Plan, Refusal, Site, Validators, Wanted, link_
 pub use poll::{Poll, PollFault, PollStep};
 pub use range::{Multipart, Ranges};
 pub use slot::{Held, Slot};
+pub use status::{Counters, MemberStatus, Origin, Report, SiteStatus, TrackerStatus};
 pub use token::{BadToken, TokenKind, TokenRules, signature_of, token_of};
 
 /// Feeds any bytes to every parser of this module that reads from outside: none may panic, and what they

@@ -67,6 +67,16 @@ impl Peers {
         self.groups.get(group).map(Vec::as_slice)
     }
 
+    /// All members with their groups, in order.
+    pub fn all(&self) -> Vec<(GroupName, Member)> {
+        let of_group = |(group, members): (&GroupName, &Vec<Member>)| -> Vec<(GroupName, Member)> {
+            members.iter().map(|member| (*group, *member)).collect()
+        };
+        let mut all: Vec<_> = self.groups.iter().flat_map(of_group).collect();
+        all.sort_by(|(one, a), (two, b)| (one.bytes(), a.addr).cmp(&(two.bytes(), b.addr)));
+        all
+    }
+
     /// Number of members of all groups.
     pub fn len(&self) -> usize {
         self.groups.values().map(Vec::len).sum()
@@ -142,9 +152,14 @@ impl Health {
         self.failed.remove(&addr);
     }
 
+    /// For how long the peer is to be left alone, ms.
+    pub fn rests_for(&self, addr: SocketAddr, now_ms: u64) -> u64 {
+        self.failed.get(&addr).map_or(0, |failure| failure.until_ms.saturating_sub(now_ms))
+    }
+
     /// Whether the peer is to be left alone for now.
     pub fn resting(&self, addr: SocketAddr, now_ms: u64) -> bool {
-        self.failed.get(&addr).is_some_and(|failure| now_ms < failure.until_ms)
+        self.rests_for(addr, now_ms) > 0
     }
 }
 

@@ -9,13 +9,14 @@
 mod body;
 mod link;
 mod plan;
-mod reply;
+pub mod reply;
 mod settings;
 mod spool;
 pub mod tus;
 
 use std::net::SocketAddr;
 
+use fdfs_core::http::Counters;
 use fdfs_core::http::work::{Ask, BadForm, Broken, Done, Errand, FormEvent, Goal, Named, Step, Stored};
 use fdfs_core::ident::Extension;
 use ngx::ffi::*;
@@ -336,6 +337,8 @@ impl Work {
                     field: file.field.clone(),
                     ..Stored::new(named, file.size, &rights.url, conf.site.url_has_group)
                 };
+                let bytes = self.files.iter().map(|file| file.size).sum();
+                self.tell(|counters| counters.stored(self.files.len() as u64, bytes));
                 Turn::End(Finish::Stored(self.stored.iter().zip(&self.files).map(told).collect()))
             }
         }
@@ -354,7 +357,10 @@ impl Work {
                 Turn::Again
             }
             Step::Done(_) if self.undo.is_some() => Turn::Again,
-            Step::Done(_) => Turn::End(Finish::Deleted),
+            Step::Done(_) => {
+                self.tell(Counters::deleted);
+                Turn::End(Finish::Deleted)
+            }
             Step::Failed(why) => {
                 // SAFETY: the request is live as long as its work.
                 unsafe { nginx::log_request(NGX_LOG_ERR, self.r, &why.to_string()) };
@@ -556,6 +562,14 @@ impl Work {
     /// Content of the client went away with a connection.
     fn is_spent(&self, talk: &Talk) -> bool {
         self.spool.is_none() && talk.sent > 0
+    }
+
+    /// Counts something.
+    fn tell(&self, what: impl FnOnce(&Counters)) {
+        // SAFETY: the request is live as long as its work.
+        if let Some(counters) = unsafe { crate::status::counters(self.r) } {
+            what(counters);
+        }
     }
 
     /// Longest wait for the server, ms.

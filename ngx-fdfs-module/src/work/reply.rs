@@ -1,5 +1,7 @@
 //! How a request that changed files ends.
 
+use core::ffi::CStr;
+
 use fdfs_core::http::work::{Stored, stored_json};
 use ngx::ffi::*;
 
@@ -55,21 +57,32 @@ unsafe fn empty(r: *mut ngx_http_request_t, code: u32) -> ngx_int_t {
 /// # Safety
 /// `r` must be live and its header not yet sent.
 unsafe fn stored(r: *mut ngx_http_request_t, files: &[Stored]) -> ngx_int_t {
-    // SAFETY: as promised by the caller; the buffer lives in the request's pool.
+    // SAFETY: as promised by the caller.
     unsafe {
-        const FAILED: ngx_int_t = status(NGX_HTTP_INTERNAL_SERVER_ERROR);
-        let text = stored_json(files);
-        let Some(text) = nginx::copy((*r).pool, &text) else { return FAILED };
         // A list has no one place.
         if let [file] = files
             && nginx::push_header(r, c"Location", file.url.as_bytes()).is_null()
         {
-            return FAILED;
+            return status(NGX_HTTP_INTERNAL_SERVER_ERROR);
         }
+        send(r, NGX_HTTP_CREATED, c"application/json", &stored_json(files))
+    }
+}
+
+/// Answers with a text.
+///
+/// # Safety
+/// `r` must be live and its header not yet sent.
+pub unsafe fn send(r: *mut ngx_http_request_t, code: u32, kind: &'static CStr, text: &[u8]) -> ngx_int_t {
+    // SAFETY: as promised by the caller; the buffer lives in the request's pool.
+    unsafe {
+        let Some(text) = nginx::copy((*r).pool, text) else {
+            return status(NGX_HTTP_INTERNAL_SERVER_ERROR);
+        };
         let out = &mut (*r).headers_out;
-        out.status = NGX_HTTP_CREATED as ngx_uint_t;
+        out.status = code as ngx_uint_t;
         out.content_length_n = text.len as i64;
-        out.content_type = nginx::constant(c"application/json");
+        out.content_type = nginx::constant(kind);
         out.content_type_len = out.content_type.len;
         let rc = ngx_http_send_header(r);
         if rc == ERROR || rc > OK || (*r).header_only() != 0 {

@@ -3,11 +3,11 @@
 
 use std::net::SocketAddr;
 
-use fdfs_core::http::source_of;
 use fdfs_core::http::work::{
     BadTus, Done, Errand, Goal, Named, TUS_EXTENSIONS, TUS_VERSION, TusHead, TusMethod, TusUpload, TusWish,
     tus_url, tus_wish,
 };
+use fdfs_core::http::{Counters, source_of};
 use fdfs_core::ident::Extension;
 use ngx::ffi::*;
 
@@ -230,9 +230,17 @@ impl Work {
     pub(super) fn done_of_tus(&mut self, done: Done) -> Turn {
         let failed = status(NGX_HTTP_INTERNAL_SERVER_ERROR);
         let size = self.spool.as_ref().map_or(0, super::Spool::len);
+        match &done {
+            Done::Stored(..) => self.tell(|counters| counters.stored(1, 0)),
+            Done::Written => self.tell(|counters| counters.stored(0, size)),
+            Done::Deleted => self.tell(Counters::deleted),
+            Done::Info(_) => {}
+        }
         let Some(tus) = &mut self.tus else { return self.give_up(failed) };
         match done {
-            Done::Stored(file, at) => tus.file = Some((file, at)),
+            Done::Stored(file, at) => {
+                tus.file = Some((file, at));
+            }
             Done::Info(info) if tus.answer == Answer::Size => tus.offset = info.size,
             Done::Info(info) if info.size != tus.offset => return self.give_up(status(NGX_HTTP_CONFLICT)),
             Done::Info(_) => {}
@@ -241,7 +249,9 @@ impl Work {
                 // SAFETY: the request is live as long as its work.
                 self.spool = Some(unsafe { plan::spool(self.r) });
             }
-            Done::Deleted => return Turn::End(Finish::Deleted),
+            Done::Deleted => {
+                return Turn::End(Finish::Deleted);
+            }
         }
         tus.phase = if tus.left > 0 { Phase::Fill } else { Phase::Over };
         if let Some(rc) = tus.client_failed {
