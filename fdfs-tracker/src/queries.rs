@@ -75,13 +75,13 @@ impl Query<'_> {
         let name = if named { Some(known_name(body)?) } else { None };
         let rules = &self.request.shared.rules();
         let choice = self.state.cluster.query_store(rules, name.as_ref(), all)?;
-        let addrs: Vec<SocketAddr> = choice.servers.iter().map(|storage| self.addr(storage)).collect();
-        match addrs.as_slice() {
-            [addr] => {
-                StoreTarget { group: choice.group.name, addr: *addr, path: choice.path }
-                    .put(out, self.width(rules));
+        let (group, path, width) = (choice.group.name, choice.path, self.width(rules));
+        match choice.servers.as_slice() {
+            [one] => StoreTarget { group, addr: self.addr(one), path }.put(out, width),
+            several => {
+                let addrs: Vec<SocketAddr> = several.iter().map(|storage| self.addr(storage)).collect();
+                put_store_all(out, group, &addrs, path, width);
             }
-            addrs => put_store_all(out, choice.group.name, addrs, choice.path, self.width(rules)),
         }
         Ok(())
     }

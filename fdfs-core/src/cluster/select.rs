@@ -60,15 +60,13 @@ impl Cluster {
             found = source.filter(|member| member.readable());
         }
         if file.normal && found.is_none() {
-            let list: Vec<&Storage> = group.readable().collect();
-            let start = Some(group.read_turn.get()).filter(|at| *at < list.len()).unwrap_or(0);
-            let order = (start..list.len()).chain(0..start);
-            for (at, member) in order.filter_map(|at| list.get(at).map(|member| (at, *member))) {
-                if serves(rules, now, member, source, file) {
-                    group.read_turn.set((at + 1) % list.len());
-                    found = Some(member);
-                    break;
-                }
+            let count = group.readable.len();
+            let start = Some(group.read_turn.get()).filter(|at| *at < count).unwrap_or(0);
+            let all = || group.readable().enumerate();
+            let mut in_turn = all().skip(start).chain(all().take(start));
+            if let Some((at, member)) = in_turn.find(|(_, member)| serves(rules, now, member, source, file)) {
+                group.read_turn.set((at + 1) % count);
+                found = Some(member);
             }
         }
         found.or_else(|| group.fallback(rules)).ok_or(NO_READER)
@@ -121,27 +119,25 @@ impl Cluster {
 
     /// Tracker 6.2: the current group, else those behind it, cyclically.
     fn any_group(&self, rules: &Rules) -> Result<&Group, Refusal> {
-        let groups: Vec<&Group> = self.groups().collect();
-        let count = groups.len();
+        let count = self.groups.len();
         let start = Some(self.write_group.get()).filter(|at| *at < count).unwrap_or(0);
-        let fits = |at: &usize| {
-            groups.get(*at).is_some_and(|group| {
-                let trunk = rules.store_lookup == 2 && *at == start && rules.use_trunk;
-                let space = group.has_space(rules, false) || (trunk && group.has_space(rules, true));
-                !group.writable.is_empty() && space
-            })
+        let fits = |(at, group): &(usize, &Group)| {
+            let trunk = rules.store_lookup == 2 && *at == start && rules.use_trunk;
+            let space = group.has_space(rules, false) || (trunk && group.has_space(rules, true));
+            !group.writable.is_empty() && space
         };
+        // Without a list of them: mostly the first one fits.
+        let all = || self.groups().enumerate();
+        if let Some((at, group)) = all().skip(start).chain(all().take(start)).find(fits) {
+            self.write_group.set(if rules.store_lookup == 0 { (at + 1) % count } else { at });
+            return Ok(group);
+        }
+        if self.groups().all(|group| group.writable.is_empty()) {
+            return Err(NOBODY);
+        }
         let with_trunk_space =
             |group: &&Group| rules.use_trunk && !group.writable.is_empty() && group.has_space(rules, true);
-        let Some(at) = (start..count).chain(0..start).find(fits) else {
-            if groups.iter().all(|group| group.writable.is_empty()) {
-                return Err(NOBODY);
-            }
-            return groups.into_iter().find(with_trunk_space).ok_or(FULL);
-        };
-        let next = if rules.store_lookup == 0 { (at + 1) % count } else { at };
-        self.write_group.set(next);
-        groups.get(at).copied().ok_or(NOBODY)
+        self.groups().find(with_trunk_space).ok_or(FULL)
     }
 }
 
