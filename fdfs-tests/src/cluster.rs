@@ -27,6 +27,8 @@ pub struct Cluster {
     net: [u8; 3],
     trackers: Vec<(SocketAddr, Option<Process>)>,
     pub members: Vec<Member>,
+    /// Workers of each nginx that is started.
+    pub nginx_workers: usize,
     gateway: Option<Process>,
 }
 
@@ -38,7 +40,8 @@ impl Cluster {
     pub fn start(name: &str, groups: usize) -> Self {
         let dir = tempfile::Builder::new().prefix(&format!("fdfs-{name}-")).tempdir().unwrap();
         let net = free_net();
-        let mut cluster = Self { dir, net, trackers: Vec::new(), members: Vec::new(), gateway: None };
+        let mut cluster =
+            Self { dir, net, trackers: Vec::new(), members: Vec::new(), nginx_workers: 1, gateway: None };
         for index in 0..2 {
             let addr = cluster.addr(11 + index, 22122);
             cluster.trackers.push((addr, None));
@@ -238,13 +241,13 @@ impl Cluster {
         let user = if unsafe { libc::getuid() } == 0 { "user root;" } else { "" };
         let load =
             if module { format!("load_module {};", programs::module().display()) } else { String::new() };
-        let root = home.display();
+        let (root, workers) = (home.display(), self.nginx_workers);
         let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .iter()
             .map(|kind| format!("{kind}_temp_path {root}/{kind};"))
             .collect();
         let conf = format!(
-            "{load}\n{user} daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log info;\n\
+            "{load}\n{user} daemon off; worker_processes {workers}; pid {root}/pid; error_log {root}/error.log info;\n\
              events {{ worker_connections 512; }}\nhttp {{ access_log off; sendfile on; {temp}\n{http} }}\n"
         );
         std::fs::write(home.join("nginx.conf"), conf).unwrap();
