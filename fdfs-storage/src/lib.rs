@@ -14,6 +14,7 @@
 
 mod access;
 pub mod binlog;
+mod compress;
 pub mod copies;
 pub mod disk;
 pub mod dups;
@@ -24,6 +25,7 @@ pub mod link;
 mod members;
 mod metrics;
 mod publish;
+pub mod rebuild;
 mod recovery;
 mod reload;
 mod run;

@@ -16,6 +16,7 @@ use fdfs_net::{AllowHosts, CancellationToken, Live, Server, ServerConf, raise_op
 
 use crate::access::AccessLog;
 use crate::binlog::Binlog;
+use crate::compress;
 use crate::disk::{StorePaths, Threads};
 use crate::dups;
 use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
@@ -166,13 +167,10 @@ fn tell_move(
 
 /// What is configured and has no effect in this version.
 fn not_applied(settings: &StorageSettings) -> Vec<&'static str> {
-    [
-        (
-            settings.check_file_duplicate && !settings.dht_groups.is_empty(),
-            "FastDHT servers are not asked: equal content is found in an index of this storage's own",
-        ),
-        (settings.compress_binlog, "compress_binlog is not applied: old binlog files stay as they are"),
-    ]
+    [(
+        settings.check_file_duplicate && !settings.dht_groups.is_empty(),
+        "FastDHT servers are not asked: equal content is found in an index of this storage's own",
+    )]
     .into_iter()
     .filter_map(|(set, text)| set.then_some(text))
     .collect()
@@ -269,10 +267,11 @@ fn serve(
     let senders = spawn("sync", storage, &stop, move |storage, stop| sync::run(storage, &calls, stop))?;
     let saver = spawn("state", storage, &stop, keep_stat)?;
     let scrub = spawn("scrub", storage, &stop, scrub::run)?;
+    let compress = spawn("compress", storage, &stop, compress::run)?;
     let dups = spawn("duplicates", storage, &stop, dups::run)?;
     let served = bound.run(Arc::new(StorageService(Arc::clone(storage))), stop.clone());
     stop.cancel();
-    for thread in [links, senders, saver, scrub, dups] {
+    for thread in [links, senders, saver, scrub, compress, dups] {
         match thread.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("{error}"),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use fdfs_core::settings::{StorageSettings, TimeOfDay};
 
 /// Fields of [`StorageSettings`] that are part of it.
-pub const KEYS: [&str; 6] = [
+pub const KEYS: [&str; 8] = [
+    "compress_binlog",
+    "compress_binlog_time",
     "scrub_bandwidth",
     "scrub_interval",
     "sync_end_time",
@@ -17,6 +19,8 @@ pub const KEYS: [&str; 6] = [
 /// Times and rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
+    /// Daily time at which files of the log are compressed; `None`: never.
+    pub compress_at: Option<TimeOfDay>,
     /// Daily begin and end of replication; `None`: always.
     pub sync_times: Option<(TimeOfDay, TimeOfDay)>,
     /// Pause after each batch.
@@ -34,6 +38,7 @@ impl Schedule {
     pub fn of(settings: &StorageSettings) -> Self {
         let times = (settings.sync_start_time, settings.sync_end_time);
         Self {
+            compress_at: settings.compress_binlog.then_some(settings.compress_binlog_time),
             sync_times: Some(times).filter(|_| !settings.sync_always()),
             sync_pause: settings.sync_interval.duration(),
             sync_bandwidth: settings.sync_max_bandwidth.bytes() as u64,

@@ -49,6 +49,11 @@ pub fn tool(name: &str) -> (PathBuf, Vec<String>) {
     }
 }
 
+/// `fdfs_rebuild_binlog`.
+pub fn rebuild_binlog() -> PathBuf {
+    find("FDFS_REBUILD_BINLOG", "fdfs_rebuild_binlog", "build it with ci/build")
+}
+
 /// `fdfs_verify`.
 pub fn verify() -> PathBuf {
     find("FDFS_VERIFY", "fdfs_verify", "build it with ci/build")

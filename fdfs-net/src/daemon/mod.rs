@@ -18,9 +18,19 @@ use tokio_util::sync::CancellationToken;
 use crate::log::{self, LogConf, LogFile};
 use args::{Action, Args, Parsed};
 use detach::Outcome;
+pub use pid::Held;
 use pid::PidFile;
 pub use run_by::RunBy;
 use signals::Signal;
+
+/// Stands in the place of a daemon, so that it cannot start: for a tool that changes its files. Refused while it runs.
+pub fn hold(base_path: &Path, program: &'static str) -> Result<Held, Refusal> {
+    let pid_file = PidFile::new(base_path, program);
+    match pid_file.running() {
+        Some(pid) => Err(Refusal::new(17, format!("{program} is running, pid {pid}: stop it first"))),
+        None => pid_file.write(),
+    }
+}
 
 /// Who a daemon is.
 #[derive(Debug, Clone, Copy)]

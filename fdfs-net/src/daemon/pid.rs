@@ -18,8 +18,8 @@ pub(super) struct PidFile {
     program: &'static str,
 }
 
-/// Removes the pid file at the end.
-pub(super) struct Held {
+/// The pid file, locked. Removed at the end.
+pub struct Held {
     path: PathBuf,
     _file: File,
 }

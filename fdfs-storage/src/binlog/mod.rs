@@ -1,7 +1,9 @@
 //! The replication log on disk: `base_path/data/sync/binlog.NNN` (replication 2).
 
+mod compress;
 mod reader;
 mod recover;
+mod source;
 mod tombs;
 
 use std::collections::BTreeMap;
@@ -14,11 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fdfs_core::binlog::{Pos, Record};
 use tokio::sync::watch;
 
+pub use compress::Compressed;
 pub use reader::{Item, Reader};
 pub use tombs::Tombs;
 
-/// A file is closed when it has reached this many bytes.
-const SEGMENT: u64 = 1 << 30;
+/// A file is closed when it has reached this many bytes (replication 2.4).
+pub const SEGMENT: u64 = 1 << 30;
 
 /// The log. Appending is one write(2) under a mutex.
 ///
@@ -26,6 +29,8 @@ const SEGMENT: u64 = 1 << 30;
 /// record. Until then it is unsettled ([`Pending`]), and readers stop before it.
 pub struct Binlog {
     dir: PathBuf,
+    /// A file is closed when it has reached this many bytes.
+    segment: u64,
     state: Mutex<State>,
     /// End of what readers may read.
     readable: watch::Sender<Pos>,
@@ -52,6 +57,11 @@ struct State {
 impl Binlog {
     /// Opens the log, and removes a line that was not written to its end.
     pub fn open(dir: &Path) -> io::Result<Arc<Self>> {
+        Self::open_with(dir, SEGMENT)
+    }
+
+    /// As [`Binlog::open`] with files of another size, bytes.
+    pub fn open_with(dir: &Path, segment_bytes: u64) -> io::Result<Arc<Self>> {
         fs::create_dir_all(dir)?;
         let index = recover::current_index(dir)?;
         let path = segment(dir, index);
@@ -61,6 +71,7 @@ impl Binlog {
         let state = State { file, end, open: BTreeMap::new(), own_end: end, settled: end, torn: false };
         let log = Arc::new(Self {
             dir: dir.to_owned(),
+            segment: segment_bytes,
             state: Mutex::new(state),
             readable: watch::Sender::new(end),
             news: watch::Sender::new(()),
@@ -79,7 +90,7 @@ impl Binlog {
         }
         let mut state = self.lock();
         state.repair()?;
-        if state.end.offset >= SEGMENT {
+        if state.end.offset >= self.segment {
             self.rotate(&mut state)?;
         }
         if let Err(error) = state.file.write_all(line.as_bytes()) {
@@ -194,7 +205,7 @@ impl Binlog {
         drop(file);
         state.file = File::options().append(true).read(true).open(&path)?;
         state.end = Pos { index, offset: 0 };
-        recover::save_index(&self.dir, index)
+        recover::save_index(&self.dir, index, None)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -234,6 +245,10 @@ impl Drop for Pending {
 
 fn segment(dir: &Path, index: u32) -> PathBuf {
     dir.join(format!("binlog.{index:03}"))
+}
+
+fn packed(dir: &Path, index: u32) -> PathBuf {
+    dir.join(format!("binlog.{index:03}.gz"))
 }
 
 #[cfg(test)]

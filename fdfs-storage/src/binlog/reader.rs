@@ -1,14 +1,13 @@
 //! Reads settled records in order, across files.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use fdfs_core::binlog::{BadRecord, Pos, Record};
 use tokio::sync::watch;
 
-use super::{Binlog, segment};
+use super::Binlog;
+use super::source::Source;
 
 /// Bytes per read.
 const STEP: usize = 64 << 10;
@@ -29,7 +28,7 @@ pub struct Reader {
     log: Arc<Binlog>,
     limit: watch::Receiver<Pos>,
     pos: Pos,
-    file: Option<File>,
+    file: Option<Source>,
     /// Bytes at `pos`.
     buffer: Vec<u8>,
     used: usize,
@@ -82,7 +81,16 @@ impl Reader {
         self.used = 0;
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(File::open(segment(&self.log.dir, self.pos.index))?),
+            none => match Source::open(&self.log.dir, self.pos.index) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.pos.index < limit.index => {
+                    tracing::error!(
+                        file = self.pos.index,
+                        "a file of the replication log is gone: fdfs_rebuild_binlog adds what it told"
+                    );
+                    return Ok(false);
+                }
+                source => none.insert(source?),
+            },
         };
         let at = self.pos.offset + self.buffer.len() as u64;
         // Bytes of unsettled records may change until they are settled, so none of them are kept.

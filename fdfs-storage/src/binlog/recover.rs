@@ -14,28 +14,42 @@ pub(super) fn current_index(dir: &Path) -> io::Result<u32> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     };
-    let saved = match read("binlog_index.dat")? {
+    let current = read("binlog_index.dat")?;
+    let is_current = current.is_some();
+    let saved = match current {
         Some(text) => text.lines().find_map(|line| line.strip_prefix("current_write=")?.trim().parse().ok()),
         None => read("binlog.index")?.and_then(|text| text.trim().parse().ok()),
     };
     // A file behind the saved one means that the process ended between the two steps of a rotation.
     let newest = fs::read_dir(dir)?
         .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("binlog.")?.parse::<u32>().ok())
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let number = name.to_str()?.strip_prefix("binlog.")?;
+            match number.strip_suffix(".gz") {
+                // What is compressed is closed.
+                Some(number) => number.parse::<u32>().ok()?.checked_add(1),
+                None => number.parse().ok(),
+            }
+        })
         .max();
     let index = saved.max(newest).unwrap_or(0);
-    if saved != Some(index) {
-        save_index(dir, index)?;
+    if saved != Some(index) || !is_current {
+        save_index(dir, index, None)?;
     }
     Ok(index)
 }
 
-/// Writes `binlog_index.dat`; the number of compressed files is kept.
-pub(super) fn save_index(dir: &Path, index: u32) -> io::Result<()> {
+/// First file that is not known to be compressed.
+pub(super) fn compressed(dir: &Path) -> u32 {
+    let text = fs::read_to_string(dir.join("binlog_index.dat")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("current_compress=")?.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Writes `binlog_index.dat`: the file that is written, and the first one that is not compressed, `None`: as before.
+pub(super) fn save_index(dir: &Path, index: u32, compressed_before: Option<u32>) -> io::Result<()> {
     let path = dir.join("binlog_index.dat");
-    let old = fs::read_to_string(&path).unwrap_or_default();
-    let compressed: u32 =
-        old.lines().find_map(|line| line.strip_prefix("current_compress=")?.trim().parse().ok()).unwrap_or(0);
+    let compressed = compressed_before.unwrap_or_else(|| compressed(dir));
     save(&path, format!("current_write={index}\ncurrent_compress={compressed}\n").as_bytes())
 }
 

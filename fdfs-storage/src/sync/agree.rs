@@ -9,6 +9,7 @@ use fdfs_core::ident::{StorageId, StorageStatus};
 use super::mark;
 use super::sender::Broken;
 use crate::link::Calls;
+use crate::rebuild::rebuilt;
 use crate::storage::Storage;
 
 /// Clocks of members of the existing implementation may be this far apart, s.
@@ -49,11 +50,17 @@ pub async fn agree(
         return Ok(Start { mark: mark.clone(), probe_until });
     }
     let source = calls.source_of(peer).await?;
-    let need_sync_old = source.as_ref().is_some_and(|(id, _)| *id == storage.identity.id);
+    let mut need_sync_old = source.as_ref().is_some_and(|(id, _)| *id == storage.identity.id);
     if let Some(mark) = usable.filter(|_| !need_sync_old) {
         return Ok(Start { mark, probe_until: Pos::default() });
     }
-    let until = source.map_or(0, |(_, until)| until);
+    let mut until = source.map_or(0, |(_, until)| until);
+    if let Some(rebuilt) =
+        rebuilt(&storage.data_dir().join("sync")).filter(|_| status == StorageStatus::Active)
+    {
+        // What it has, and what it lacks, is not in the log as ours.
+        (need_sync_old, until) = (true, until.max(rebuilt));
+    }
     let mut mark = Mark { need_sync_old, until_timestamp: until, ..Mark::default() };
     if !need_sync_old && until > 0 && born.is_none() {
         // The source brings what is older. What it gets of ours after the end of its copy it may not pass on, so
