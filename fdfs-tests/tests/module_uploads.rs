@@ -107,6 +107,8 @@ impl Site {
             // State files are written beside their place, for a moment.
             wait_for("nothing lies about", Duration::from_secs(10), || tree::unexplained(&base).is_empty());
         }
+        let log = std::fs::read_to_string(self.cluster.nginx_home(0).join("error.log")).unwrap();
+        assert_eq!(log.lines().find(|line| line.contains("[alert]")), None);
         let body = self.cluster.nginx_home(0).join("client_body");
         assert_eq!(std::fs::read_dir(body).unwrap().count(), 0, "a body stayed");
     }

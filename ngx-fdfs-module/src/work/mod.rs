@@ -212,7 +212,7 @@ unsafe extern "C" fn on_server(event: *mut ngx_event_t) {
     // SAFETY: the connection's `data` is its work, whose link closes it before the work ends.
     guard((), || unsafe {
         let c = &mut *(*event).data.cast::<ngx_connection_t>();
-        run(c.data.cast(), Work::go_on);
+        run_and_post(c.data.cast(), Work::go_on);
     });
 }
 
@@ -220,13 +220,27 @@ unsafe extern "C" fn on_server(event: *mut ngx_event_t) {
 unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     // SAFETY: the timer's `data` is its work, which stops it at its end.
     guard((), || unsafe {
-        run((*event).data.cast::<Work>(), |work| {
+        run_and_post((*event).data.cast::<Work>(), |work| {
             if std::mem::take(&mut work.yielded) {
                 return work.go_on();
             }
             work.too_slow()
         });
     });
+}
+
+/// [`run`], then what it has left to nginx, as nginx itself does behind events of clients. Never inside a content handler: what is
+/// left may be the end of the request.
+///
+/// # Safety
+/// `work` must be live.
+unsafe fn run_and_post(work: *mut Work, step: impl FnOnce(&mut Work) -> Turn) {
+    // SAFETY: as promised by the caller; the connection outlives the request.
+    unsafe {
+        let connection = (*(*work).r).connection;
+        run(work, step);
+        ngx_http_run_posted_requests(connection);
+    }
 }
 
 /// Takes a step and those that follow. The work may be gone afterwards.

@@ -25,9 +25,8 @@ impl Finish {
     /// # Safety
     /// `r` must be live, held by a reference that this gives back, and its header not yet sent.
     pub unsafe fn apply(self, r: *mut ngx_http_request_t) {
-        // SAFETY: as promised by the caller. The connection outlives the request.
+        // SAFETY: as promised by the caller.
         unsafe {
-            let connection = (*r).connection;
             let rc = match self {
                 Self::Status(rc) => rc,
                 Self::Deleted => empty(r, NGX_HTTP_NO_CONTENT),
@@ -35,7 +34,6 @@ impl Finish {
                 Self::Stored(files) => stored(r, &files),
             };
             ngx_http_finalize_request(r, rc);
-            ngx_http_run_posted_requests(connection);
         }
     }
 }
