@@ -6,12 +6,14 @@ use fdfs_core::cluster::Facts;
 use fdfs_core::ident::{GroupName, StorageId};
 use fdfs_core::wire::cluster_stat::{StorageStats, TrackerStat, VolumeStats};
 use fdfs_core::wire::explain::{self, ExplainHead};
+use fdfs_core::wire::lag::{self, LagRecord};
 use fdfs_core::wire::list::{GroupRecord, StorageRecord};
 use fdfs_core::wire::query::put_group;
 use fdfs_core::wire::{BadMessage, Status, Text, cmd};
 
-use crate::client::Client;
+use crate::client::{Again, Client};
 use crate::error::ClientError;
+use crate::work::Ask;
 
 impl Client {
     /// All groups, and the tracker that told.
@@ -103,6 +105,13 @@ impl Client {
             self.trackers.ask_at("set the trunk server", leader, cmd::SET_TRUNK_SERVER, &body).await?;
         let text = answer.split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// What the peers of one storage do not have yet, and the time there, Unix s (208). A storage of another implementation
+    /// answers 22.
+    pub async fn lag_at(&self, storage: SocketAddr) -> Result<(i64, Vec<LagRecord>), ClientError> {
+        let ask = Ask { doing: "lag", command: cmd::LAG, flags: 0, body: Vec::new(), max: 64 << 10 };
+        self.on(storage, Again::Safe, &ask).await?.parse(lag::parse)
     }
 
     /// From now on asks this tracker alone, `host` or `host:port`; `false` when it is none of the configured ones.

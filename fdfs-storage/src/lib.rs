@@ -21,6 +21,7 @@ pub mod dups;
 pub mod durable;
 pub mod edit;
 pub mod identity;
+mod lag;
 pub mod link;
 mod members;
 mod metrics;

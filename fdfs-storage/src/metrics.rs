@@ -132,7 +132,7 @@ fn paths(page: &mut Page<'_>, storage: &Storage) -> fmt::Result {
 }
 
 fn replication(page: &mut Page<'_>, storage: &Storage) -> fmt::Result {
-    let lags = storage.peers.lags();
+    let lags = storage.lags();
     let each = |of: &dyn Fn(&Lag) -> i64| -> Vec<(Labels, i64)> {
         lags.iter().map(|(peer, lag)| (vec![("peer", peer.to_string())], of(lag))).collect()
     };

@@ -19,6 +19,7 @@ use crate::binlog::Binlog;
 use crate::compress;
 use crate::disk::{StorePaths, Threads};
 use crate::dups;
+use crate::lag::Watch;
 use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
 use crate::metrics;
 use crate::recovery;
@@ -289,7 +290,7 @@ fn dump(storage: &Storage) {
     for member in storage.members.list().iter() {
         tracing::info!(member = %member.id, addr = %member.addr, status = member.status.name(), "state: member");
     }
-    for (peer, lag) in storage.peers.lags() {
+    for (peer, lag) in storage.lags() {
         tracing::info!(%peer, ?lag, "state: what this peer does not have yet");
     }
     for (source, time) in storage.synced.times() {
@@ -314,7 +315,7 @@ fn spawn(
         .map_err(|error| Refusal::io("cannot start a thread", &error))
 }
 
-/// Brings the binlog to the disk every `sync_binlog_buff_interval`, and the counters every `sync_stat_file_interval`,
+/// Looks every second whether peers have fallen behind; brings the binlog to the disk every `sync_binlog_buff_interval`, and the counters every `sync_stat_file_interval`,
 /// when they have changed.
 fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
     let every = storage.settings.sync_stat_file_interval.duration().max(Duration::from_secs(1));
@@ -322,11 +323,13 @@ fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()>
     let mut last = storage.stat.sums();
     let mut saved = Instant::now();
     let binlog_every = storage.settings.sync_binlog_buff_interval.duration();
+    let mut watch = Watch::default();
     let (mut synced, mut synced_at) = (storage.binlog.end(), Instant::now());
     while runtime.block_on(async { tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() }) {
         if let Some(Err(error)) = storage.access.as_ref().map(AccessLog::flush) {
             tracing::error!(%error, "the access log cannot be written");
         }
+        watch.look(storage);
         let end = storage.binlog.end();
         if end != synced && synced_at.elapsed() >= binlog_every {
             (synced, synced_at) = (end, Instant::now());

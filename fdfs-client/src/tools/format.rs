@@ -12,7 +12,8 @@ pub(super) fn mib(mib: i64) -> String {
     bytes(u64::try_from(mib).unwrap_or(0).saturating_mul(1 << 20))
 }
 
-fn bytes(bytes: u64) -> String {
+/// Bytes in the largest fitting unit.
+pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1024 {
         return format!("{bytes}  B");

@@ -9,6 +9,7 @@ mod download_file;
 mod explain;
 mod file_info;
 mod format;
+mod lag;
 mod listing;
 mod monitor;
 mod progress;

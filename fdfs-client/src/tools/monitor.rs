@@ -5,12 +5,13 @@ use fdfs_core::wire::Status;
 use serde_json::json;
 
 use super::listing::{Listing, head};
-use super::{Ended, explain, failure, with_client};
+use super::{Ended, explain, failure, lag, with_client};
 use crate::client::Client;
 use crate::error::ClientError;
 
 pub(super) const USAGE: &str = "[config_file] [-h tracker_host[:port]] [list [group_name]]\n\
        fdfs_monitor [config_file] [-h tracker_host[:port]] explain [group_name]\n\
+       fdfs_monitor [config_file] [-h tracker_host[:port]] lag [group_name]\n\
        fdfs_monitor [config_file] delete <group_name> [storage_id]\n\
        fdfs_monitor [config_file] set_trunk_server <group_name> [storage_id]";
 const DEFAULT_CONF: &str = "/etc/fdfs/client.conf";
@@ -20,6 +21,7 @@ const DEFAULT_CONF: &str = "/etc/fdfs/client.conf";
 enum Command {
     List(Option<GroupName>),
     Explain(Option<GroupName>),
+    Lag(Option<GroupName>),
     Delete(GroupName, Option<StorageId>),
     SetTrunkServer(GroupName, Option<StorageId>),
 }
@@ -51,6 +53,7 @@ pub(super) fn run(args: &[String]) -> Ended {
                 let tracker = wish.tracker.and_then(|_| client.current_tracker());
                 explain::explain(client, tracker, *group).await
             }
+            Command::Lag(group) => lag::lag(client, *group).await,
             Command::Delete(group, id) => Ok(delete(client, *group, *id).await),
             Command::SetTrunkServer(group, id) => Ok(set_trunk_server(client, *group, *id).await),
         }
@@ -70,7 +73,7 @@ fn parse(args: &[String]) -> Result<Wish<'_>, Ended> {
             None => words.push(arg),
         }
     }
-    let is_command = |word: &str| matches!(word, "list" | "explain" | "delete" | "set_trunk_server");
+    let is_command = |word: &str| matches!(word, "list" | "explain" | "lag" | "delete" | "set_trunk_server");
     let (conf, words) = match words.split_first() {
         Some((first, others)) if !is_command(first) => (*first, others),
         _ => (DEFAULT_CONF, &words[..]),
@@ -88,6 +91,8 @@ fn parse(args: &[String]) -> Result<Wish<'_>, Ended> {
         ["list", name] => Command::List(Some(group(name)?)),
         ["explain"] => Command::Explain(None),
         ["explain", name] => Command::Explain(Some(group(name)?)),
+        ["lag"] => Command::Lag(None),
+        ["lag", name] => Command::Lag(Some(group(name)?)),
         ["delete", name] => Command::Delete(group(name)?, None),
         ["delete", name, storage] => Command::Delete(group(name)?, Some(id(storage)?)),
         ["set_trunk_server", name] => Command::SetTrunkServer(group(name)?, None),
@@ -190,6 +195,8 @@ mod tests {
             ("c.conf delete group1", "c.conf", None, Command::Delete(group, None)),
             ("c.conf explain", "c.conf", None, Command::Explain(None)),
             ("explain group1", DEFAULT_CONF, None, Command::Explain(Some(group))),
+            ("lag group1", DEFAULT_CONF, None, Command::Lag(Some(group))),
+            ("c.conf lag", "c.conf", None, Command::Lag(None)),
             ("set_trunk_server group1", DEFAULT_CONF, None, Command::SetTrunkServer(group, None)),
         ];
         for (text, conf, tracker, command) in all {

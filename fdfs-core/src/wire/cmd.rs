@@ -81,6 +81,9 @@ pub const REPAIR: u8 = 205;
 /// implementation only.
 pub const MIN_COPIES: u8 = 207;
 
+/// What each peer of a storage does not have yet ([`super::lag`]); this implementation only.
+pub const LAG: u8 = 208;
+
 // Storage to tracker.
 /// A storage tells a follower what the leader thinks of it.
 pub const CHANGE_STATUS: u8 = 59;
@@ -223,6 +226,7 @@ pub const fn name(command: u8) -> Option<&'static str> {
         INVENTORY => "inventory",
         REPAIR => "repair",
         MIN_COPIES => "min_copies",
+        LAG => "lag",
         CHANGE_STATUS => "change_status",
         GET_MY_IP => "get_my_ip",
         FETCH_STORAGE_IDS => "fetch_storage_ids",

@@ -9,6 +9,7 @@ pub mod explain;
 mod field;
 mod header;
 pub mod identity;
+pub mod lag;
 pub mod list;
 mod min_copies;
 pub mod peer;

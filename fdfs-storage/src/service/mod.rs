@@ -22,6 +22,7 @@ use fdfs_net::{Conn, ConnError, Flow, Service};
 use crate::access::{self, AccessLog, Line};
 use crate::copies::Wish;
 use crate::disk::Use;
+use crate::lag;
 use crate::storage::Storage;
 use crate::sync;
 pub use buffer::Buffer;
@@ -85,6 +86,7 @@ impl Service for StorageService {
             cmd::SET_METADATA => metadata::set(storage, conn, head, &mut body).await,
             cmd::GET_METADATA => metadata::get(storage, conn, head, &mut body).await,
             cmd::QUERY_FILE_INFO => info::query(storage, conn, head, &mut body).await,
+            cmd::LAG => lag::tell(storage, conn, head, &mut body).await,
             cmd::MIN_COPIES => min_copies(storage, session, conn, head, &mut body).await,
             _ => sync::receive(storage, session, conn, head, &mut body).await,
         };

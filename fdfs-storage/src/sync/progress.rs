@@ -21,6 +21,8 @@ pub struct Lag {
     pub confirmed: Pos,
     /// Records of the log after that.
     pub records: u64,
+    /// Records that this process had appended when they were counted.
+    pub counted: u64,
     /// Bytes of the log after that.
     pub log_bytes: u64,
     /// Bytes of content that were sent and are not confirmed.
@@ -46,6 +48,17 @@ impl Peers {
     /// Where each peer is, to wait for.
     pub fn confirmed(&self) -> Vec<watch::Receiver<Pos>> {
         self.lock().values().map(|progress| progress.confirmed.subscribe()).collect()
+    }
+
+    /// Keeps the time of the oldest record that a peer which is away does not have.
+    pub(crate) fn set_oldest(&self, peer: &StorageId, oldest: Option<i64>) {
+        if let Some(progress) = self.lock().get(peer.as_str()) {
+            progress.update(|lag| {
+                if !lag.connected {
+                    lag.oldest = oldest;
+                }
+            });
+        }
     }
 
     /// Asks each peer for which `counts` to tell when it has all changes of some files ([`Window::key`]) before `pos`.

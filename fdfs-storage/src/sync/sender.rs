@@ -72,6 +72,16 @@ pub async fn send_to(
     let mut back_off = BACK_OFF;
     let mut said = String::new();
     let mut known = Known::default();
+    // What was left by the process before is behind already, connected or not.
+    if let Ok(Some(mark)) = mark::load(storage, peer) {
+        let counted = storage.binlog.records();
+        if let Ok((records, log_bytes)) = storage.binlog.behind(mark.pos) {
+            progress.update(|lag| {
+                *lag =
+                    super::Lag { confirmed: mark.pos, records, log_bytes, counted, ..super::Lag::default() };
+            });
+        }
+    }
     loop {
         let began = Instant::now();
         let ended = tokio::select! {
@@ -133,7 +143,16 @@ async fn turn(
             {
                 break status;
             }
-            Some(_) => {
+            Some(status) => {
+                progress.update(|lag| {
+                    let why = || match status {
+                        StorageStatus::WaitSync | StorageStatus::Syncing | StorageStatus::Active => {
+                            "outside of sync_start_time to sync_end_time".to_owned()
+                        }
+                        status => format!("its status is {}", status.name()),
+                    };
+                    lag.error.get_or_insert_with(why);
+                });
                 tokio::select! {
                     _ = changes.changed() => {}
                     () = tokio::time::sleep(BACK_OFF_MAX) => {}

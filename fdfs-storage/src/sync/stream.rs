@@ -491,7 +491,8 @@ impl<'a> Stream<'a> {
     fn report(&mut self) {
         let end = *self.storage.binlog.readable().borrow();
         let pos = self.window.pos();
-        let total = self.lines.wrapping_add(self.storage.binlog.records());
+        let counted = self.storage.binlog.records();
+        let total = self.lines.wrapping_add(counted);
         let records = if pos >= end { 0 } else { total.saturating_sub(self.window.passed()).max(1) };
         let log_bytes =
             if pos.index == end.index { end.offset.saturating_sub(pos.offset) } else { records * 60 };
@@ -505,6 +506,7 @@ impl<'a> Stream<'a> {
                 full_copy,
                 confirmed: pos,
                 records,
+                counted,
                 log_bytes,
                 content_bytes,
                 oldest,
