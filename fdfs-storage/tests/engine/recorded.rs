@@ -286,3 +286,78 @@ fn recorded_state_files_keep_their_bytes() {
         assert_eq!(fdfs_storage::disk::PathMark::parse_file(&mark).unwrap().file(), mark, "{set}");
     }
 }
+
+/// Names of the client's files below a store path, `XX/YY/name`; of containers and state files none.
+fn names_below(data: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let folders = |dir: &Path| -> Vec<std::path::PathBuf> {
+        let hex = |name: &str| name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let all = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        all.filter(|path| path.is_dir() && hex(path.file_name().unwrap().to_str().unwrap())).collect()
+    };
+    for folder in folders(data).iter().flat_map(|folder| folders(folder)) {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            found.push(path.strip_prefix(data).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    found
+}
+
+/// What existing storages left on their disks is served: every file, with the crc of its name, and all metadata.
+#[test]
+fn recorded_trees_are_adopted() {
+    let Some(dir) = vectors() else { return };
+    let (mut files, mut crcs, mut texts) = (0, 0, 0);
+    for set in ["plain", "multi", "ids-trunk"] {
+        for tree in ["s11", "s12"] {
+            let temp = tempfile::tempdir().unwrap();
+            let mut tar = std::process::Command::new("tar");
+            tar.arg("xzf").arg(dir.join(set).join(format!("tree-{tree}.tar.gz"))).arg("-C").arg(temp.path());
+            assert!(tar.status().unwrap().success());
+            let left = temp.path().join("data/fastdfs");
+            let bases: Vec<_> = ["storage", "path1"]
+                .map(|name| left.join(name))
+                .into_iter()
+                .filter(|base| base.exists())
+                .collect();
+            let before: Vec<Vec<String>> = bases.iter().map(|base| names_below(&base.join("data"))).collect();
+            let subdirs = if set == "multi" { 6 } else { 4 };
+            let running = Running::on(temp, bases.clone(), |settings, params| {
+                settings.base_path = bases[0].to_str().unwrap().into();
+                settings.subdir_count_per_path = subdirs;
+                params.id_in_names = set == "ids-trunk";
+            });
+            let mut client = running.client();
+            for (path, names) in before.iter().enumerate() {
+                for name in names {
+                    let on_disk = bases[path].join("data").join(name);
+                    let logic = format!("M{path:02X}/{name}");
+                    let Ok(content) = std::fs::read(&on_disk) else { continue };
+                    let Ok(parsed) = FileName::parse(logic.as_bytes(), 2) else { continue };
+                    if let Some(master) = logic.strip_suffix("-m") {
+                        // An existing storage leaves the metadata of an appender that was renamed.
+                        let renamed = !names.iter().any(|name| *name == master[4..]);
+                        let expected = if renamed { (2, Vec::new()) } else { (0, content) };
+                        assert_eq!(client.get_metadata(master), expected, "{set} {tree} {logic}");
+                        texts += 1;
+                        continue;
+                    }
+                    let (status, got) = client.download(&logic, 0, 0);
+                    assert!(status == 0 && got == content, "{set} {tree} {logic}: {status}");
+                    files += 1;
+                    if let Some(blob) = parsed.blob().filter(|_| parsed.describes_content()) {
+                        assert_eq!(
+                            (blob.size(), blob.crc32),
+                            (got.len() as u64, crc32fast::hash(&got)),
+                            "{logic}"
+                        );
+                        crcs += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{files} files, {crcs} of them with a crc in their name, {texts} with metadata");
+    assert!(files > 200 && crcs > 100 && texts > 10, "{files} {crcs} {texts}");
+}
