@@ -17,17 +17,24 @@ use crate::sync::Lag;
 const LATE: i64 = 30;
 
 impl Storage {
-    /// The lag of each peer now. For one that is not connected, what came since its connection ended is added.
+    /// The lag of each peer now: what came since its figures were counted is added, so that it may be less, but is never more.
     pub fn lags(&self) -> Vec<(StorageId, Lag)> {
         let mut lags = self.peers.lags();
-        for (peer, lag) in lags.iter_mut().filter(|(_, lag)| !lag.connected) {
+        for (peer, lag) in &mut lags {
             let new = self.binlog.records().saturating_sub(lag.counted);
+            if lag.connected && new == 0 {
+                continue;
+            }
             let end = self.binlog.end();
             lag.records += new;
             lag.log_bytes = match lag.confirmed.index == end.index {
                 true => end.offset.saturating_sub(lag.confirmed.offset),
                 false => lag.log_bytes + new * 60,
             };
+            if lag.connected {
+                lag.oldest = lag.oldest.or_else(|| Some(now()));
+                continue;
+            }
             lag.content_bytes = 0;
             if lag.records == 0 {
                 lag.oldest = None;
