@@ -10,8 +10,22 @@ use fdfs_core::wire::storage::MetaMode;
 use fdfs_tests::cluster::Cluster;
 use fdfs_tests::{content, wait_for};
 
+#[path = "../../fdfs-client/examples/store_and_fetch.rs"]
+mod store_and_fetch;
+
 fn copy_exists(cluster: &Cluster, member: usize, id: &FileId) -> bool {
     cluster.members[member].base.join("data").join(&id.name[4..]).exists()
+}
+
+#[test]
+fn the_example_of_the_library_runs() {
+    let cluster = Cluster::start("example", 1);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let trackers = [cluster.tracker(0), cluster.tracker(1)];
+    let id = runtime.block_on(store_and_fetch::run(&trackers)).unwrap();
+    for member in 0..2 {
+        wait_for("the file is gone", Duration::from_secs(30), || !copy_exists(&cluster, member, &id));
+    }
 }
 
 #[test]
