@@ -38,10 +38,26 @@ impl Process {
         unsafe { libc::kill(self.child.id().cast_signed(), signal) };
     }
 
-    /// SIGKILL, and waits for the end.
+    /// SIGKILL, and waits for the end. Its children get it too: workers of a killed nginx would go on.
     pub fn kill(&mut self) {
+        let children = self.children();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for child in children {
+            // SAFETY: kill has no preconditions.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            // Then its sockets are closed; whoever inherits it need not have collected it yet.
+            let stat = format!("/proc/{child}/stat");
+            crate::wait_for("a child to end", Duration::from_secs(30), || {
+                std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
+            });
+        }
+    }
+
+    fn children(&self) -> Vec<libc::pid_t> {
+        let pid = self.pid();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
     }
 
     /// SIGTERM, and waits for the end.
