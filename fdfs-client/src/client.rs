@@ -196,11 +196,20 @@ impl Client {
             done => return done,
         };
         // The first error says more than that of the last resort.
-        let Ok(others) = self.locate_all(id).await else { return Err(error) };
-        for addr in others.into_iter().filter(|addr| *addr != first) {
-            match self.on(addr, Again::Safe, work).await {
-                Err(error) if error.elsewhere() => {}
-                done => return done,
+        // One tracker may have started a moment ago, and name only who has come back to it.
+        let mut tried = vec![first];
+        for tracker in self.trackers.each() {
+            let asked = self.trackers.ask_at(QUERY, tracker, cmd::QUERY_FETCH_ALL, &file_body(id)).await;
+            let named = asked.ok().and_then(|answer| parse_fetch_all(&answer).ok());
+            for addr in named.map(|(_, addrs)| addrs).unwrap_or_default() {
+                if tried.contains(&addr) {
+                    continue;
+                }
+                tried.push(addr);
+                match self.on(addr, Again::Safe, work).await {
+                    Err(error) if error.elsewhere() => {}
+                    done => return done,
+                }
             }
         }
         Err(error)

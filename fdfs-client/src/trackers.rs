@@ -69,6 +69,13 @@ impl Trackers {
         self.addrs.get(index).copied()
     }
 
+    /// Those that may be asked, the current one first.
+    pub fn each(&self) -> Vec<SocketAddr> {
+        let start = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        let asked = if self.pinned.load(Relaxed) { 1 } else { self.addrs.len() };
+        self.addrs.iter().cycle().skip(start).take(asked).copied().collect()
+    }
+
     /// Asks one tracker.
     pub async fn ask_at(
         &self,
