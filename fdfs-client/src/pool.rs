@@ -13,7 +13,8 @@ const KEPT: usize = 32;
 /// A storage, and whether copies were asked for.
 type Key = (SocketAddr, bool);
 
-/// Idle connections by storage, and whether copies were asked for on them. A connection that the storage has closed meanwhile is not handed out.
+/// Idle connections by storage, and whether copies were asked for on them. A connection that the storage has closed meanwhile
+/// is not handed out.
 pub(crate) struct Pool {
     timeouts: Timeouts,
     /// How long an idle connection is kept; `None` keeps none.

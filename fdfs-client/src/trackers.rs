@@ -65,15 +65,20 @@ impl Trackers {
 
     /// The one that is asked first.
     pub fn current(&self) -> Option<SocketAddr> {
-        let index = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        self.addrs.get(index).copied()
+        self.addrs.get(self.start()).copied()
     }
 
     /// Those that may be asked, the current one first.
     pub fn each(&self) -> Vec<SocketAddr> {
-        let start = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        let asked = if self.pinned.load(Relaxed) { 1 } else { self.addrs.len() };
-        self.addrs.iter().cycle().skip(start).take(asked).copied().collect()
+        self.addrs.iter().cycle().skip(self.start()).take(self.count()).copied().collect()
+    }
+
+    fn start(&self) -> usize {
+        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0
+    }
+
+    fn count(&self) -> usize {
+        if self.pinned.load(Relaxed) { 1 } else { self.addrs.len() }
     }
 
     /// Asks one tracker.
@@ -117,8 +122,7 @@ impl Trackers {
         }
         let last = Cell::new(None);
         let mut unknown = None;
-        let asked = if self.pinned.load(Relaxed) { 1 } else { self.addrs.len() };
-        for step in 0..asked {
+        for step in 0..self.count() {
             let index = (start + step) % self.addrs.len();
             let addr = self.addrs[index];
             let asked = async {

@@ -54,9 +54,14 @@ impl Wish {
 impl Storage {
     /// Returns when so many members have all changes of `files` that are logged and visible now, or when they do not in
     /// time and that is good enough.
-    pub(crate) async fn wait_copies(&self, wish: Wish, files: &[FileName]) -> Result<(), Refused> {
+    pub(crate) async fn wait_copies(
+        &self,
+        wish: Wish,
+        files: impl IntoIterator<Item = FileName>,
+    ) -> Result<(), Refused> {
         let end = Instant::now() + wish.wait;
-        let missing = self.missing(wish, files, end).await;
+        let keys = files.into_iter().map(|file| Window::key(&file.logic())).collect();
+        let missing = self.missing(wish, keys, end).await;
         let short = missing > 0;
         let count = if short { &self.copies.short } else { &self.copies.reached };
         count.fetch_add(1, Relaxed);
@@ -82,9 +87,8 @@ impl Storage {
 
     /// Copies that are missing when the time is over, or earlier: when members that are not active would be needed, nobody
     /// waits for them.
-    async fn missing(&self, wish: Wish, files: &[FileName], end: Instant) -> usize {
+    async fn missing(&self, wish: Wish, keys: Arc<[u64]>, end: Instant) -> usize {
         let mut missing = wish.copies - 1;
-        let keys: Arc<[u64]> = files.iter().map(|file| Window::key(&file.logic())).collect();
         let members = self.members.list();
         let active: Vec<_> = members
             .iter()

@@ -315,8 +315,8 @@ fn spawn(
         .map_err(|error| Refusal::io("cannot start a thread", &error))
 }
 
-/// Looks every second whether peers have fallen behind; brings the binlog to the disk every `sync_binlog_buff_interval`, and the counters every `sync_stat_file_interval`,
-/// when they have changed.
+/// Looks every second whether peers have fallen behind; brings the binlog to the disk every `sync_binlog_buff_interval`, and the
+/// counters every `sync_stat_file_interval`, when they have changed.
 fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
     let every = storage.settings.sync_stat_file_interval.duration().max(Duration::from_secs(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -195,7 +195,7 @@ impl Cluster {
             "server {{ listen {}; {more}\nlocation / {{ ngx_fastdfs_module; {conf} }} }}",
             member.nginx_addr,
         );
-        let process = self.nginx(&home, true, &server);
+        let process = nginx(&home, true, self.nginx_workers, &server);
         let addr = self.members[index].nginx_addr;
         self.members[index].nginx = Some(process);
         wait_listening(addr);
@@ -231,35 +231,9 @@ impl Cluster {
             locations += &format!("location /{group}/M {{ proxy_pass http://fdfs_{group}; }}\n");
         }
         http += &format!("server {{ listen {addr}; {locations} }}");
-        self.gateway = Some(self.nginx(&home, false, &http));
+        self.gateway = Some(nginx(&home, false, self.nginx_workers, &http));
         wait_listening(addr);
         addr
-    }
-
-    fn nginx(&self, home: &Path, module: bool, http: &str) -> Process {
-        // SAFETY: getuid has no preconditions and cannot fail.
-        let user = if unsafe { libc::getuid() } == 0 { "user root;" } else { "" };
-        let load =
-            if module { format!("load_module {};", programs::module().display()) } else { String::new() };
-        let (root, workers) = (home.display(), self.nginx_workers);
-        let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|kind| format!("{kind}_temp_path {root}/{kind};"))
-            .collect();
-        let conf = format!(
-            "{load}\n{user} daemon off; worker_processes {workers}; pid {root}/pid; error_log {root}/error.log info;\n\
-             events {{ worker_connections 512; }}\nhttp {{ access_log off; sendfile on; {temp}\n{http} }}\n"
-        );
-        std::fs::write(home.join("nginx.conf"), conf).unwrap();
-        let mut command = Command::new(programs::nginx());
-        command
-            .arg("-e")
-            .arg(home.join("error.log"))
-            .arg("-p")
-            .arg(home)
-            .arg("-c")
-            .arg(home.join("nginx.conf"));
-        Process::start("nginx", &mut command, home.join("output"))
     }
 
     /// `client.conf` for the tools.
@@ -375,6 +349,26 @@ impl Drop for Cluster {
             self.print_logs();
         }
     }
+}
+
+/// Starts a stock nginx in `home`, with these blocks in its http block.
+pub fn nginx(home: &Path, module: bool, workers: usize, http: &str) -> Process {
+    // SAFETY: getuid has no preconditions and cannot fail.
+    let user = if unsafe { libc::getuid() } == 0 { "user root;" } else { "" };
+    let load = if module { format!("load_module {};", programs::module().display()) } else { String::new() };
+    let root = home.display();
+    let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("{kind}_temp_path {root}/{kind};"))
+        .collect();
+    let conf = format!(
+        "{load}\n{user} daemon off; worker_processes {workers}; pid {root}/pid; error_log {root}/error.log info;\n\
+         events {{ worker_connections 512; }}\nhttp {{ access_log off; sendfile on; {temp}\n{http} }}\n"
+    );
+    std::fs::write(home.join("nginx.conf"), conf).unwrap();
+    let mut command = Command::new(programs::nginx());
+    command.arg("-e").arg(home.join("error.log")).arg("-p").arg(home).arg("-c").arg(home.join("nginx.conf"));
+    Process::start("nginx", &mut command, home.join("output"))
 }
 
 /// Waits until something listens.

@@ -11,6 +11,7 @@ pub mod http;
 pub mod module;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 pub mod raw;
 pub mod tree;
 

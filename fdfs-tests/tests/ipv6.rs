@@ -1,12 +1,12 @@
 //! A whole deployment that speaks IPv6 alone: a tracker, two members of a group with ids, the tools, nginx with the module.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use fdfs_tests::cluster::split;
+use fdfs_tests::cluster::{self, split};
 use fdfs_tests::process::Process;
 use fdfs_tests::{content, http, programs, wait_for};
 
@@ -48,24 +48,12 @@ impl Tools {
 fn nginx(home: &Path, addr: SocketAddr, settings: &str) -> Process {
     std::fs::create_dir_all(home).unwrap();
     std::fs::write(home.join("mod_fastdfs.conf"), settings).unwrap();
-    // SAFETY: getuid has no preconditions and cannot fail.
-    let user = if unsafe { libc::getuid() } == 0 { "user root;" } else { "" };
-    let root = home.display();
-    let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("{kind}_temp_path {root}/{kind};"))
-        .collect();
-    let text = format!(
-        "load_module {};\n{user} daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log info;\n\
-         events {{ worker_connections 64; }}\nhttp {{ access_log off; {temp}\n\
-         server {{ listen {addr}; location / {{ ngx_fastdfs_module; fastdfs_conf {root}/mod_fastdfs.conf; }} }} }}\n",
-        programs::module().display()
+    let server = format!(
+        "server {{ listen {addr}; location / {{ ngx_fastdfs_module; fastdfs_conf {}/mod_fastdfs.conf; }} }}",
+        home.display()
     );
-    std::fs::write(home.join("nginx.conf"), text).unwrap();
-    let mut command = Command::new(programs::nginx());
-    command.arg("-e").arg(home.join("error.log")).arg("-p").arg(home).arg("-c").arg(home.join("nginx.conf"));
-    let process = Process::start("nginx", &mut command, home.join("output"));
-    wait_for("nginx to listen", SOON, || TcpStream::connect(addr).is_ok());
+    let process = cluster::nginx(home, true, 1, &server);
+    cluster::wait_listening(addr);
     process
 }
 

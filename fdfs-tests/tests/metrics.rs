@@ -4,36 +4,24 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fdfs_tests::cluster::Cluster;
+use fdfs_tests::prometheus::{self, Sample};
 use fdfs_tests::raw::{Raw, field};
-use fdfs_tests::{content, http, programs, wait_for};
+use fdfs_tests::{content, http, wait_for};
 
 const PORT: u16 = 9101;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The samples of a page.
-struct Samples(Vec<(String, BTreeMap<String, String>, f64)>);
+struct Samples(Vec<Sample>);
 
 impl Samples {
     fn of(addr: SocketAddr) -> Self {
         let answer = http::get(addr, "/metrics");
         assert_eq!((answer.status, answer.cut), (200, false));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/metrics.py");
-        let mut reader = Command::new(programs::python())
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        reader.stdin.take().unwrap().write_all(&answer.body).unwrap();
-        let output = reader.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&answer.body));
-        let text = String::from_utf8(output.stdout).unwrap();
-        Self(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+        Self(prometheus::samples(&answer.body))
     }
 
     /// The sum of the samples with that name and these labels.

@@ -3,13 +3,12 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fdfs_core::fileid::Kind;
 use fdfs_tests::cluster::Cluster;
-use fdfs_tests::{content, http, module, programs, wait_for};
+use fdfs_tests::prometheus::{self, Sample};
+use fdfs_tests::{content, http, module, wait_for};
 use serde_json::Value;
 
 const LOCATIONS: &str = "location = /status { fastdfs_status; }
@@ -21,26 +20,11 @@ fn status(addr: SocketAddr) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// Samples of the other form, read by Prometheus' own parser: name and labels, value.
-fn samples(addr: SocketAddr) -> Vec<(String, f64)> {
+/// Samples of the other form.
+fn samples(addr: SocketAddr) -> Vec<Sample> {
     let answer = http::get(addr, "/status?format=prometheus");
     assert_eq!(answer.status, 200);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/metrics.py");
-    let mut reader = Command::new(programs::python())
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    reader.stdin.take().unwrap().write_all(&answer.body).unwrap();
-    let output = reader.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&answer.body));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let sample = |line: &str| {
-        let (name, labels, value): (String, Value, f64) = serde_json::from_str(line).unwrap();
-        (format!("{name}{labels}"), value)
-    };
-    text.lines().map(sample).collect()
+    prometheus::samples(&answer.body)
 }
 
 fn ask(addr: SocketAddr, method: &str, url: &str, body: &[u8]) -> module::server::Answer {
@@ -121,7 +105,7 @@ fn figures_are_those_of_what_happened() {
     assert_eq!((&after["deleted"], &after["stored"]["files"]), (&1.into(), &4.into()));
     let samples = samples(addr);
     let value = |start: &str| -> f64 {
-        samples.iter().filter(|(name, _)| name.starts_with(start)).map(|(_, value)| value).sum()
+        samples.iter().filter(|(name, ..)| name.starts_with(start)).map(|(.., value)| value).sum()
     };
     assert!((value("fdfs_nginx_stored_bytes_total") - 40_000.0).abs() < 0.5);
     assert!((value("fdfs_nginx_tracker_ok") - 1.0).abs() < 0.5, "{samples:?}");

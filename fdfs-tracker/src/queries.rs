@@ -136,9 +136,9 @@ impl Query<'_> {
         let id = storage_id(text)?;
         let rules = &self.request.shared.rules();
         let group = self.state.cluster.group(&name).ok_or(Refusal::new(Status::NOENT, "unknown group"))?;
-        let mut found = false;
+        let (mut found, width) = (false, self.width(rules));
         for storage in group.storages().filter(|storage| id.is_none_or(|id| storage.id == id)) {
-            group.storage_record(rules, storage, self.session.peer.ip()).put(out, self.width(rules));
+            group.storage_record(rules, storage, self.session.peer.ip()).put(out, width);
             found = true;
         }
         if id.is_some() && !found {

@@ -88,6 +88,32 @@ pub fn change_log_line(now: i64, group: &GroupName, id: &str, status: StorageSta
     format!("{now} {group} {id} {} {arg}\n", status.wire())
 }
 
+/// The fields of a line of `storage_changelog.dat` (tracker 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeLine<'a> {
+    /// Unix seconds.
+    pub at: i64,
+    /// Group.
+    pub group: &'a str,
+    /// The member that is gone: its id, or its old address.
+    pub id: &'a str,
+    /// DELETED or IP_CHANGED.
+    pub status: StorageStatus,
+    /// The new address; empty when there is none.
+    pub arg: &'a str,
+}
+
+impl<'a> ChangeLine<'a> {
+    /// Reads a line, without or with its end.
+    pub fn parse(line: &'a str) -> Option<Self> {
+        let mut fields = line.split_whitespace();
+        let at = fields.next()?.parse().ok()?;
+        let (group, id) = (fields.next()?, fields.next()?);
+        let status = StorageStatus::from_wire(fields.next()?.parse().ok()?).ok()?;
+        Some(Self { at, group, id, status, arg: fields.next().unwrap_or_default() })
+    }
+}
+
 /// Lines of FETCH_STORAGE_IDS (69) from entry `start` on, sorted by id, in at most `room` bytes; with their number.
 pub fn storage_ids_page(ids: &StorageIds, start: usize, room: usize) -> (usize, String) {
     let mut sorted: Vec<_> = ids.entries.iter().collect();

@@ -28,7 +28,7 @@ pub use cause::Cause;
 pub use effects::{Effects, Level, Note, Refusal};
 pub use explain::{Facts, Verdict, verdict};
 pub use group::{Cluster, Cursor, Group, GroupPort, MEMBERS_MAX, PathSpace, Storage};
-pub use identity::{change_log_line, storage_ids_page};
+pub use identity::{ChangeLine, change_log_line, storage_ids_page};
 pub use join::Joined;
 pub use names::FileFacts;
 pub use reconcile::{Missed, Removals};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::identity::address_id;
 use super::members::retire;
-use super::{Cause, Cluster, Effects, Group, MEMBERS_MAX, Storage, change_log_line};
+use super::{Cause, ChangeLine, Cluster, Effects, Group, MEMBERS_MAX, Storage, change_log_line};
 use crate::ident::{GroupName, StorageId, StorageStatus};
 
 /// How far the clocks of two trackers may differ, seconds: a sign of life so soon after a removal may be older than that.
@@ -37,13 +37,10 @@ impl Removals {
     /// Reads lines `time group id status arg`; others are left out, and so is a last one without its end.
     pub fn parse(log: &[u8]) -> Self {
         let line = |line: &[u8]| {
-            let mut fields = std::str::from_utf8(line).ok()?.split(' ');
-            let at = fields.next()?.parse().ok()?;
-            let who = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-            let status = StorageStatus::from_wire(fields.next()?.parse().ok()?).ok()?;
-            let gone = matches!(status, StorageStatus::Deleted | StorageStatus::IpChanged);
-            let arg = fields.next().unwrap_or_default().trim().to_owned();
-            gone.then_some((who, Removal { at, status, arg }))
+            let line = ChangeLine::parse(std::str::from_utf8(line).ok()?)?;
+            let who = (line.group.parse().ok()?, line.id.parse().ok()?);
+            let gone = matches!(line.status, StorageStatus::Deleted | StorageStatus::IpChanged);
+            gone.then(|| (who, Removal { at: line.at, status: line.status, arg: line.arg.to_owned() }))
         };
         let whole =
             log.iter().rposition(|byte| *byte == b'\n').and_then(|end| log.get(..end)).unwrap_or_default();
@@ -89,7 +86,7 @@ impl Cluster {
         let mut removed = 0;
         let names: Vec<GroupName> = self.groups.keys().copied().collect();
         for name in names {
-            let (Some(group), their_group) = (self.group_mut(&name), theirs.group(&name)) else { continue };
+            let (Some(group), their_group) = (self.group(&name), theirs.group(&name)) else { continue };
             let gone = |member: &&Storage| {
                 member.session == 0
                     && !member.is_gone()
@@ -100,6 +97,8 @@ impl Cluster {
                 .filter(gone)
                 .filter_map(|member| there.holds(&name, member).map(|removal| (member.id, removal.clone())))
                 .collect();
+            // Who has missed nothing is not told anything.
+            let Some(group) = self.group_mut(&name).filter(|_| !found.is_empty()) else { continue };
             for (id, removal) in &found {
                 match removal.new_addr() {
                     Some((new, new_id)) if group.at(&new_id).is_none() => {
@@ -120,7 +119,7 @@ impl Cluster {
                 ));
             }
             removed += found.len();
-            let nobody = !found.is_empty() && group.in_join_order().all(Storage::is_gone);
+            let nobody = group.in_join_order().all(Storage::is_gone);
             group.changed();
             if nobody && their_group.is_none() {
                 self.groups.remove(&name);

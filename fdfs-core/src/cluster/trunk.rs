@@ -1,7 +1,7 @@
 //! The election of a group's trunk server, as values (tracker 7.5, trunk 11): when, whom to ask, who wins, what is noted.
 
 use super::{Group, Rules, Storage};
-use crate::ident::{StorageId, StorageStatus};
+use crate::ident::StorageId;
 
 /// Intervals of `check_active_interval` for which a trunk server that runs for some time may be silent.
 const PATIENCE: i64 = 2;
@@ -48,7 +48,7 @@ impl Group {
 
     /// A member that may become trunk server still may.
     pub fn fits_as_trunk_server(&self, id: &StorageId) -> bool {
-        self.storage(id).is_some_and(|member| member.status == StorageStatus::Active && member.writable())
+        self.storage(id).is_some_and(Storage::writable)
     }
 
     /// How `logs/trunk_server_change.log` names a trunk server: `ip:port`, with ids `id/ip:port`; `-` or `-/-` for none.

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use fdfs_core::ident::GroupName;
+use fdfs_core::cluster::ChangeLine;
+use fdfs_core::ident::{GroupName, StorageStatus};
 use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::report::IpChange;
 use fdfs_core::wire::{IpField, Status, cmd};
@@ -68,13 +69,12 @@ enum Change<'a> {
     Moved { id: &'a str, to: &'a str },
 }
 
-/// `timestamp group old_id status new_id`; status 4 = deleted, 3 = address changed.
 fn change<'a>(line: &'a str, group: &str) -> Option<Change<'a>> {
-    let mut fields = line.split_whitespace().skip(1);
-    let (of, id, status) = (fields.next()?, fields.next()?, fields.next()?);
-    match (of == group, status) {
-        (true, "4") => Some(Change::Deleted { id }),
-        (true, "3") => Some(Change::Moved { id, to: fields.next()? }),
+    let ChangeLine { id, status, arg: to, .. } =
+        ChangeLine::parse(line).filter(|line| line.group == group)?;
+    match status {
+        StorageStatus::Deleted => Some(Change::Deleted { id }),
+        StorageStatus::IpChanged if !to.is_empty() => Some(Change::Moved { id, to }),
         _ => None,
     }
 }

@@ -32,8 +32,7 @@ pub(super) async fn delete(storage: &Arc<Storage>, conn: &mut Conn, head: Header
         storage.stat.count(if link { stat::DELETE_LINK } else { stat::DELETE }, done.is_ok());
     }
     done?;
-    let changed: Vec<_> = [Some(name), name.metadata()].into_iter().flatten().collect();
-    body.copied(storage, conn, &changed).await?;
+    body.copied(storage, conn, || [Some(name), name.metadata()].into_iter().flatten()).await?;
     conn.reply_status(Status::OK);
     Ok(())
 }

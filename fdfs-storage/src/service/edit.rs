@@ -29,7 +29,7 @@ pub(super) async fn append(storage: &Arc<Storage>, conn: &mut Conn, body: &mut B
     storage.stat.count(stat::APPEND, done.is_ok());
     storage.stat.count_bytes(stat::APPEND_BYTES, request.size - body.left, done.is_ok());
     done?;
-    body.copied(storage, conn, &[name]).await?;
+    body.copied(storage, conn, || [name]).await?;
     conn.reply_status(Status::OK);
     Ok(())
 }
@@ -45,7 +45,7 @@ pub(super) async fn modify(storage: &Arc<Storage>, conn: &mut Conn, body: &mut B
     storage.stat.count(stat::MODIFY, done.is_ok());
     storage.stat.count_bytes(stat::MODIFY_BYTES, request.size - body.left, done.is_ok());
     done?;
-    body.copied(storage, conn, &[name]).await?;
+    body.copied(storage, conn, || [name]).await?;
     conn.reply_status(Status::OK);
     Ok(())
 }
@@ -63,7 +63,7 @@ pub(super) async fn truncate(
     let done = change(storage, &name, Change::Truncate(request.size)).await;
     storage.stat.count(stat::TRUNCATE, done.is_ok());
     done?;
-    body.copied(storage, conn, &[name]).await?;
+    body.copied(storage, conn, || [name]).await?;
     conn.reply_status(Status::OK);
     Ok(())
 }
@@ -144,8 +144,8 @@ pub(super) async fn regenerate(
         }
         storage.durable.commit(old.path()).await.map_err(|error| Refused::io("rename", old, &error))?;
         body.names(|| format!("{old}=>{new}"));
-        let changed: Vec<_> = [Some(new), new.metadata(), old.metadata()].into_iter().flatten().collect();
-        body.copied(storage, conn, &changed).await?;
+        let changed = || [Some(new), new.metadata(), old.metadata()].into_iter().flatten();
+        body.copied(storage, conn, changed).await?;
         reply_name(storage, conn, &new);
         break;
     }

@@ -45,7 +45,7 @@ pub(super) async fn create(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     storage.stat.count(stat::CREATE_LINK, done.is_ok());
     done?;
     storage.durable.commit(link.path()).await.map_err(|error| Refused::io("make the link", link, &error))?;
-    body.copied(storage, conn, &[link]).await?;
+    body.copied(storage, conn, || [link]).await?;
     reply_name(storage, conn, &link);
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) async fn set(storage: &Arc<Storage>, conn: &mut Conn, head: Header, b
     storage.stat.count(stat::SET_META, done.is_ok());
     done?;
     storage.durable.commit(name.path()).await.map_err(|error| Refused::io("write", name, &error))?;
-    body.copied(storage, conn, &name.metadata().into_iter().collect::<Vec<_>>()).await?;
+    body.copied(storage, conn, || name.metadata()).await?;
     conn.reply_status(Status::OK);
     Ok(())
 }

@@ -166,11 +166,16 @@ impl Body {
     }
 
     /// To be called when `files` are changed, before the answer: waits until as many members as wanted have it.
-    async fn copied(&self, storage: &Storage, conn: &mut Conn, files: &[FileName]) -> Result<(), Refused> {
+    async fn copied<F: IntoIterator<Item = FileName>>(
+        &self,
+        storage: &Storage,
+        conn: &mut Conn,
+        files: impl FnOnce() -> F,
+    ) -> Result<(), Refused> {
         let Some(wish) = self.wish else { return Ok(()) };
         // Answers to earlier requests do not wait.
         conn.flush().await?;
-        storage.wait_copies(wish, files).await
+        storage.wait_copies(wish, files()).await
     }
 
     /// The whole body, which is small.

@@ -40,7 +40,7 @@ pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header
         match stored? {
             Stored::Link(name) => {
                 body.names(|| name.logic());
-                body.copied(storage, conn, &[name]).await?;
+                body.copied(storage, conn, || [name]).await?;
                 reply_name(storage, conn, &name);
                 return Ok(());
             }
@@ -55,7 +55,7 @@ pub(super) async fn upload(storage: &Arc<Storage>, conn: &mut Conn, head: Header
     storage.stat.count_bytes(stat::UPLOAD_BYTES, request.size - body.left.min(request.size), done.is_ok());
     let name = done?;
     body.names(|| name.logic());
-    body.copied(storage, conn, &[name]).await?;
+    body.copied(storage, conn, || [name]).await?;
     reply_name(storage, conn, &name);
     Ok(())
 }
@@ -112,7 +112,7 @@ pub(super) async fn slave(storage: &Arc<Storage>, conn: &mut Conn, _: Header, bo
     storage.stat.count_bytes(stat::UPLOAD_BYTES, size - body.left.min(size), done.is_ok());
     done?;
     body.names(|| name.logic());
-    body.copied(storage, conn, &[name]).await?;
+    body.copied(storage, conn, || [name]).await?;
     reply_name(storage, conn, &name);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fdfs_core::binlog::Op;
@@ -23,15 +24,20 @@ fn upload(member: &Member, content: &[u8]) -> u8 {
     answer[9]
 }
 
+/// A member whose answers wait for another one.
+fn waiting(dir: &Path) -> Member {
+    Member::start_with(dir, 1, |settings| {
+        settings.min_copies = 2;
+        settings.min_copies_timeout = Millis(60_000);
+        settings.min_copies_on_timeout = OnTimeout::Fail;
+    })
+}
+
 #[test]
 fn a_file_that_is_refused_holds_up_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let two = Member::start(dir.path(), 2);
-    let mut one = Member::start_with(dir.path(), 1, |settings| {
-        settings.min_copies = 2;
-        settings.min_copies_timeout = Millis(60_000);
-        settings.min_copies_on_timeout = OnTimeout::Fail;
-    });
+    let mut one = waiting(dir.path());
     // A folder stands where this file should be.
     let poison = name_of(one.storage.identity.source, Kind::Normal, b"poison");
     std::fs::create_dir_all(two.path_of(&poison)).unwrap();
@@ -50,11 +56,7 @@ fn a_file_that_is_refused_holds_up_no_other() {
 fn a_member_that_comes_back_in_time_counts() {
     let dir = tempfile::tempdir().unwrap();
     let two = Member::start(dir.path(), 2);
-    let mut one = Member::start_with(dir.path(), 1, |settings| {
-        settings.min_copies = 2;
-        settings.min_copies_timeout = Millis(60_000);
-        settings.min_copies_on_timeout = OnTimeout::Fail;
-    });
+    let mut one = waiting(dir.path());
     let proxy = Proxy::start(two.addr);
     one.send_to(&[(2, proxy.addr)]);
     until("replication runs", || one.storage.peers.lags().iter().any(|(_, lag)| lag.connected));

@@ -14,17 +14,22 @@ pub(super) const NOTE: &str = ".tracker_saving";
 
 /// Replaces all `files`, name and content, or none of them.
 pub(super) fn replace(dir: &DataDir, files: &[(&str, &str)]) -> io::Result<()> {
-    let mut note = String::new();
-    for (name, content) in files {
-        dir.prepare(name, content.as_bytes())?;
-        let _ = writeln!(note, "{name} {} {}", content.len(), crc32(content.as_bytes()));
-    }
-    dir.replace(NOTE, note.as_bytes())?;
+    announce(dir, files)?;
     for (name, _) in files {
         dir.rename(name)?;
     }
     dir.sync()?;
     dir.remove(NOTE)
+}
+
+/// Writes the temporary files, then the note.
+fn announce(dir: &DataDir, files: &[(&str, &str)]) -> io::Result<()> {
+    let mut note = String::new();
+    for (name, content) in files {
+        dir.prepare(name, content.as_bytes())?;
+        let _ = writeln!(note, "{name} {} {}", content.len(), crc32(content.as_bytes()));
+    }
+    dir.replace(NOTE, note.as_bytes())
 }
 
 /// Finishes what a crash interrupted; tells of it in a line. Nothing is finished that a daemon without notes has saved over since.
@@ -92,12 +97,7 @@ mod tests {
 
     /// Stops after `renames` of the three renames, with the note written.
     fn interrupted(dir: &DataDir, content: &str, renames: usize) {
-        let mut note = String::new();
-        for (name, content) in all(content) {
-            dir.prepare(name, content.as_bytes()).unwrap();
-            let _ = writeln!(note, "{name} {} {}", content.len(), crc32(content.as_bytes()));
-        }
-        dir.replace(NOTE, note.as_bytes()).unwrap();
+        announce(dir, &all(content)).unwrap();
         NAMES.iter().take(renames).for_each(|name| dir.rename(name).unwrap());
     }
 

@@ -430,12 +430,10 @@ impl Work {
     }
 
     fn refuse(&mut self, why: &Unusable) -> Turn {
-        let code = if matches!(why, Unusable::Spool(_)) {
-            NGX_HTTP_INTERNAL_SERVER_ERROR
-        } else {
-            NGX_HTTP_BAD_REQUEST
+        let (code, level) = match why {
+            Unusable::Spool(_) => (NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_LOG_CRIT),
+            Unusable::Form(_) | Unusable::NoFile => (NGX_HTTP_BAD_REQUEST, NGX_LOG_INFO),
         };
-        let level = if matches!(why, Unusable::Spool(_)) { NGX_LOG_CRIT } else { NGX_LOG_INFO };
         // SAFETY: the request is live as long as its work.
         unsafe { nginx::log_request(level, self.r, &format!("{code}: {why}")) };
         self.give_up(status(code))

@@ -13,20 +13,22 @@ use fdfs_core::wire::sync::{SyncRange, SyncTruncate};
 use fdfs_core::wire::{Header, Status, cmd};
 use fdfs_net::Conn;
 use rustix::fs::{Mode, OFlags};
+use tokio::sync::SemaphorePermit;
 
 use super::{in_time, is_deleted, keep, log, make, note};
 use crate::disk::{self, NewFile, Use};
-use crate::edit::copy_range;
+use crate::edit::{self, copy_range};
 use crate::service::{Answer, Body, Refused, Session, receive_content};
 use crate::storage::Storage;
 use crate::sync::Fence;
 
-/// Data up to this many bytes wait in memory until all are here, more in a file without a name.
-const SMALL: u64 = 256 << 10;
-
 /// The data of a range, complete.
 enum Data {
-    Small(Bytes),
+    /// In memory, and the room that is taken there.
+    Small {
+        bytes: Bytes,
+        _room: SemaphorePermit<'static>,
+    },
     Large(File, u64),
 }
 
@@ -54,7 +56,7 @@ pub(super) async fn range(
             let data = receive_data(storage, conn, body, &name, request.len).await?;
             let fence = session.fence.clone();
             match data {
-                Data::Small(_) => {
+                Data::Small { .. } => {
                     let work =
                         move |storage: &Arc<Storage>| apply(storage, &fence, &name, op, &request, &data);
                     make(storage, &name, work).await?
@@ -102,9 +104,9 @@ async fn receive_data(
     name: &FileName,
     len: u64,
 ) -> Result<Data, Refused> {
-    if len <= SMALL {
+    if let Some(room) = edit::room(len) {
         let len = usize::try_from(len).map_err(|_| Refused::invalid("length"))?;
-        return Ok(Data::Small(body.take(conn, len).await?));
+        return Ok(Data::Small { bytes: body.take(conn, len).await?, _room: room });
     }
     let failed = |error: io::Error| Refused::io("write a range of", name, &error);
     let mut file = NewFile::create(&storage.paths, name.path()).map_err(failed)?;
@@ -132,7 +134,7 @@ fn apply(
     let more = format!("{} {}", request.start, request.len);
     let pending = log(storage, i64::from(request.timestamp), op, name, Some(more))?;
     let written = match data {
-        Data::Small(bytes) => file.write_all_at(bytes, request.start),
+        Data::Small { bytes, .. } => file.write_all_at(bytes, request.start),
         Data::Large(from, len) => copy_range(from, &file, request.start, *len),
     };
     storage.stat.count(stat::FILE_WRITE, written.is_ok());
