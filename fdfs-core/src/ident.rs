@@ -272,6 +272,11 @@ impl StorageStatus {
         self as u8
     }
 
+    /// Whether who has it is no member of the group any more, or not yet.
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Deleted | Self::IpChanged | Self::None)
+    }
+
     /// The name in tools and logs.
     pub const fn name(self) -> &'static str {
         match self {

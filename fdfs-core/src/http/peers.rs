@@ -32,7 +32,7 @@ impl Member {
     pub fn of(record: &StorageRecord) -> Option<Self> {
         let standing = match StorageStatus::from_wire(record.head.status).ok()? {
             StorageStatus::Active => Standing::Serving,
-            StorageStatus::Deleted | StorageStatus::IpChanged | StorageStatus::None => return None,
+            gone if gone.is_gone() => return None,
             _ => Standing::Doubtful,
         };
         let port = u16::try_from(record.tail.port.get()).ok().filter(|port| *port != 0)?;

@@ -63,6 +63,11 @@ pub(super) fn merge(local: &[Member], told: &[Brief], me: &StorageId) -> Merged 
     merged
 }
 
+/// Whether the list has a member with this id.
+pub(super) fn is_living(told: &[Brief], id: &str) -> bool {
+    told.iter().filter_map(read).any(|(one, _, status)| one.as_str() == id && !status.is_gone())
+}
+
 fn read(brief: &Brief) -> Option<(StorageId, SocketAddr, StorageStatus)> {
     let id = StorageId::from_field(brief.id.raw()).ok().flatten()?;
     let ip: IpAddr = brief.ip.ip()?;

@@ -69,9 +69,10 @@ enum Change<'a> {
     Moved { id: &'a str, to: &'a str },
 }
 
-fn change<'a>(line: &'a str, group: &str) -> Option<Change<'a>> {
+/// What happened to an id that is `living` again is history.
+fn change<'a>(line: &'a str, group: &str, living: impl Fn(&str) -> bool) -> Option<Change<'a>> {
     let ChangeLine { id, status, arg: to, .. } =
-        ChangeLine::parse(line).filter(|line| line.group == group)?;
+        ChangeLine::parse(line).filter(|line| line.group == group && !living(line.id))?;
     match status {
         StorageStatus::Deleted => Some(Change::Deleted { id }),
         StorageStatus::IpChanged if !to.is_empty() => Some(Change::Moved { id, to }),
@@ -80,10 +81,10 @@ fn change<'a>(line: &'a str, group: &str) -> Option<Change<'a>> {
 }
 
 /// Follows the change log: marks of members that moved get their new name, those of deleted ones go.
-pub(super) fn apply(storage: &Storage, lines: &str) {
+pub(super) fn apply(storage: &Storage, lines: &str, living: impl Fn(&str) -> bool) {
     let group = storage.identity.group.to_string();
     let (dir, port) = (storage.data_dir().join("sync"), storage.identity.port);
-    for change in lines.lines().filter_map(|line| change(line, &group)) {
+    for change in lines.lines().filter_map(|line| change(line, &group, &living)) {
         tracing::info!(?change, "change log of the trackers");
         if let Err(error) = follow(&dir, port, &change) {
             tracing::error!(%error, ?change, "a mark cannot be changed");
@@ -122,14 +123,14 @@ mod tests {
 
     #[test]
     fn lines_of_the_change_log() {
-        let moved = change("1795332970 group1 10.0.0.1 3 10.0.0.9", "group1");
+        let change = |line| change(line, "group1", |id| id == "10.0.0.5");
+        let moved = change("1795332970 group1 10.0.0.1 3 10.0.0.9");
         assert_eq!(moved, Some(Change::Moved { id: "10.0.0.1", to: "10.0.0.9" }));
-        assert_eq!(
-            change("1795332970 group1 10.0.0.1 4", "group1"),
-            Some(Change::Deleted { id: "10.0.0.1" })
-        );
-        for other in ["", "1 group2 10.0.0.1 4", "1 group1 10.0.0.1 3", "1 group1 10.0.0.1 7 x"] {
-            assert_eq!(change(other, "group1"), None, "{other}");
+        assert_eq!(change("1795332970 group1 10.0.0.1 4"), Some(Change::Deleted { id: "10.0.0.1" }));
+        let living = ["1 group1 10.0.0.5 4", "1 group1 10.0.0.5 3 10.0.0.9"];
+        let others = ["", "1 group2 10.0.0.1 4", "1 group1 10.0.0.1 3", "1 group1 10.0.0.1 7 x"];
+        for other in living.iter().chain(&others) {
+            assert_eq!(change(other), None, "{other}");
         }
     }
 

@@ -16,7 +16,7 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{I32, I64};
 
 use super::join::{join, notify};
-use super::merge::merge;
+use super::merge::{is_living, merge};
 use super::moved::{self, CHANGELOG_MAX};
 use super::refresh::refresh;
 use super::trackers::Trackers;
@@ -221,11 +221,8 @@ impl<'a> Session<'a> {
     /// Until the next beat.
     fn pause(&self) -> Duration {
         let list = self.storage.members.list();
-        let gone = |status| {
-            matches!(status, StorageStatus::Deleted | StorageStatus::IpChanged | StorageStatus::None)
-        };
         let settled = !list.is_empty()
-            && list.iter().all(|member| member.status == StorageStatus::Active || gone(member.status))
+            && list.iter().all(|member| member.status == StorageStatus::Active || member.status.is_gone())
             && self.trackers.leader().is_some()
             // A group that is just being set up: its other members join in these moments.
             && self.since.elapsed() > YOUNG;
@@ -239,10 +236,16 @@ impl<'a> Session<'a> {
         let answer = self.ask(cmd::STORAGE_BEAT, body, ANSWER_MAX).await?;
         self.sent = Some(block);
         self.take(&answer).await?;
-        let params = self.storage.params.load();
+        let members = self.storage.members.list();
+        self.follow_moves(|id| members.iter().any(|one| one.id.as_str() == id && !one.status.is_gone())).await
+    }
+
+    /// Reads what is new in the change log. What it says of members that are `living` was undone since.
+    async fn follow_moves(&mut self, living: impl Fn(&str) -> bool) -> Result<(), CallError> {
+        let params = self.storage.params.load_full();
         if params.ip_changed_auto_adjust && !params.use_storage_id {
-            let lines = self.tracker.ask(cmd::CHANGELOG_REQ, b"", CHANGELOG_MAX).await?;
-            moved::apply(self.storage, &String::from_utf8_lossy(&lines));
+            let lines = self.ask(cmd::CHANGELOG_REQ, b"", CHANGELOG_MAX).await?;
+            moved::apply(self.storage, &String::from_utf8_lossy(&lines), living);
         }
         Ok(())
     }
@@ -295,6 +298,8 @@ impl<'a> Session<'a> {
         }
         let Some(told) = &changes.members else { return Ok(()) };
         self.correct_leader(told).await?;
+        // Before senders learn of it: one that ends puts its mark aside, and one without a mark copies everything.
+        self.follow_moves(|id| is_living(told, id)).await?;
         let merged = self.storage.members.update(|list| {
             let merged = merge(list, told, &self.storage.identity.id);
             for member in &merged.list {

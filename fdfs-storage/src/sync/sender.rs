@@ -47,11 +47,6 @@ pub enum Broken {
     Refusing(Status),
 }
 
-/// Whether a member with this status is none.
-pub fn is_gone(status: StorageStatus) -> bool {
-    matches!(status, StorageStatus::Deleted | StorageStatus::IpChanged | StorageStatus::None)
-}
-
 /// What is known of the peer between turns.
 #[derive(Default)]
 struct Known {
@@ -137,7 +132,7 @@ async fn turn(
     let status = loop {
         match storage.members.get(peer).map(|member| member.status) {
             None => return Ok(End::Gone),
-            Some(status) if is_gone(status) => return Ok(End::Gone),
+            Some(status) if status.is_gone() => return Ok(End::Gone),
             Some(status @ (StorageStatus::WaitSync | StorageStatus::Syncing | StorageStatus::Active))
                 if pace::is_open(&storage.schedule.load()) =>
             {

@@ -9,7 +9,7 @@ use fdfs_core::ident::StorageId;
 use fdfs_net::CancellationToken;
 use tokio::task::LocalSet;
 
-use super::sender::{is_gone, send_to};
+use super::sender::send_to;
 use crate::link::Calls;
 use crate::storage::Storage;
 
@@ -21,7 +21,7 @@ pub fn run(storage: &Arc<Storage>, calls: &Calls, stop: &CancellationToken) -> i
     while !stop.is_cancelled() {
         for member in storage.members.list().iter() {
             let ended = running.get(&member.id).is_none_or(JoinHandle::is_finished);
-            if member.id == storage.identity.id || is_gone(member.status) || !ended {
+            if member.id == storage.identity.id || member.status.is_gone() || !ended {
                 continue;
             }
             match start(storage, member.id, calls, stop) {
