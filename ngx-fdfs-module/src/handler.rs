@@ -3,6 +3,7 @@
 use fdfs_core::http::{BadToken, Plan, TokenKind, TokenRules, Wanted, plan};
 use ngx::ffi::*;
 
+use crate::flags;
 use crate::guard::guard;
 use crate::local::{self, Local};
 use crate::nginx::{self, DONE, OK, status};
@@ -63,12 +64,12 @@ unsafe fn answer(r: *mut ngx_http_request_t) -> ngx_int_t {
         match remote::start(r, &file, here) {
             Start::Finished(rc) => rc,
             Start::Upstream => {
-                hold(r);
+                flags::hold(r);
                 ngx_http_upstream_init(r);
                 DONE
             }
             Start::Wait => {
-                hold(r);
+                flags::hold(r);
                 parked::park(r, file, here);
                 DONE
             }
@@ -107,17 +108,5 @@ pub unsafe fn refuse(r: *mut ngx_http_request_t, rules: &TokenRules, file: &Want
             }
         }
         Some(status(code))
-    }
-}
-
-/// The request outlives the content phase.
-///
-/// # Safety
-/// `r` must be live.
-unsafe fn hold(r: *mut ngx_http_request_t) {
-    // SAFETY: a live request has a live main request.
-    unsafe {
-        let main = &mut *(*r).main;
-        main.set_count(main.count() + 1);
     }
 }

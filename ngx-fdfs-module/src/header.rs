@@ -5,6 +5,7 @@ use core::cell::Cell;
 
 use ngx::ffi::*;
 
+use crate::flags;
 use crate::guard::guard;
 use crate::nginx::{self, ERROR, OK, status};
 use crate::remote::{self, Context};
@@ -47,11 +48,11 @@ unsafe extern "C" fn filter(r: *mut ngx_http_request_t) -> ngx_int_t {
                 None => next(r),
                 Some(Refusal::Status(code)) => status(code),
                 Some(Refusal::ByNginx) => {
-                    (*r).set_disable_not_modified(0);
-                    (*r).set_allow_ranges(1);
-                    (*r).set_single_range(0);
+                    flags::set_disable_not_modified(r, 0);
+                    flags::set_allow_ranges(r, 1);
+                    flags::set_single_range(r, 0);
                     let rc = next(r);
-                    let refused = rc == ERROR || rc > OK || (*r).header_only() != 0;
+                    let refused = rc == ERROR || rc > OK || flags::header_only(r) != 0;
                     if !refused {
                         // A content length without content: the connection must end.
                         nginx::log_request(NGX_LOG_ALERT, r, "nginx takes the request for a good one");

@@ -10,12 +10,13 @@
 //! - [`balancer`], [`keepalive`]: which storage, over which connection
 //! - [`tracker`]: who is in the groups, asked in the background
 //! - [`status`]: counters, and what is known of others
-//! - [`nginx`]: the few macros of nginx that have no binding
+//! - [`nginx`]: the few macros of nginx that have no binding; [`flags`]: bits of a request
 
 mod balancer;
 mod conf;
 mod directives;
 mod extras;
+mod flags;
 mod guard;
 mod handler;
 mod header;

@@ -7,6 +7,7 @@ use fdfs_core::http::{FLV_HEAD, FlvPart, Held, Place, Slot, Validators, Wanted, 
 use ngx::ffi::*;
 
 use crate::extras;
+use crate::flags;
 use crate::nginx::{self, ERROR, OK, status};
 
 /// Outcome of looking for a file here.
@@ -151,7 +152,7 @@ unsafe fn send(r: *mut ngx_http_request_t, content: Content, flv: Option<FlvPart
             return FAILED;
         }
         (*r).headers_out.content_length_n = length;
-        (*r).set_allow_ranges(1);
+        flags::set_allow_ranges(r, 1);
         let buffer = nginx::zeroed::<ngx_buf_t>((*r).pool);
         let source = nginx::zeroed::<ngx_file_t>((*r).pool);
         if buffer.is_null() || source.is_null() {
@@ -159,7 +160,7 @@ unsafe fn send(r: *mut ngx_http_request_t, content: Content, flv: Option<FlvPart
         }
         let rc = ngx_http_send_header(r);
         // Without this check a 304 would be followed by a body.
-        if rc == ERROR || rc > OK || (*r).header_only() != 0 {
+        if rc == ERROR || rc > OK || flags::header_only(r) != 0 {
             return Local::Answered(rc);
         }
         (*source).fd = content.fd;

@@ -44,8 +44,8 @@ macro_rules! look {
 
 fn as_rust_sees_it() -> Seen {
     let mut seen = Seen { text: String::new(), program: String::new() };
-    look!(seen, ngx_http_request_t: set_allow_ranges = "allow_ranges", set_header_only = "header_only", set_count = "count",
-        set_disable_not_modified = "disable_not_modified", set_single_range = "single_range",
+    // Other bits are left to C: `src/flags.c`.
+    look!(seen, ngx_http_request_t: set_header_only = "header_only", set_count = "count",
         set_request_body_no_buffering = "request_body_no_buffering", set_reading_body = "reading_body",
         set_request_body_in_file_only = "request_body_in_file_only",
         set_request_body_in_single_buf = "request_body_in_single_buf");

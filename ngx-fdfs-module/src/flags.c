@@ -1,0 +1,19 @@
+/* Bits of a request. Released bindgen misplaces them for nginx 1.29.3 and later, where they share a word with another
+ * field (nginx-module 11.3); the C compiler knows where they are. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#define GET(field)                                                             \
+    unsigned fdfs_##field(const ngx_http_request_t *r) { return r->field; }
+#define SET(field)                                                             \
+    void fdfs_set_##field(ngx_http_request_t *r, unsigned value)               \
+    { r->field = value; }
+
+GET(header_only)
+SET(allow_ranges)
+SET(disable_not_modified)
+SET(single_range)
+
+void fdfs_hold(ngx_http_request_t *r) { r->main->count++; }
