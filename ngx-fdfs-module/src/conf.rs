@@ -15,14 +15,10 @@ use crate::nginx::{self, CONF_ERROR, CONF_OK, OK};
 use crate::redirect::Target;
 use crate::settings::{self, Inline, SiteConf};
 use crate::work::Rights;
-use crate::{balancer, directives, handler};
+use crate::{balancer, buffer, directives, handler};
 
 const DEFAULT_PATH: &[u8] = b"/etc/fdfs/mod_fastdfs.conf";
 const DEFAULT_PORT: u16 = 23000;
-
-/// Bytes per buffer between storage and client; a request that comes from a storage holds at most eight.
-const BUFFER_SIZE: usize = 64 * 1024;
-const BUFFERS: ngx_int_t = 8;
 
 /// Files read in this cycle.
 pub struct MainConf {
@@ -387,12 +383,13 @@ fn set_upstream(conf: &mut LocationConf, site: &SiteConf) {
     upstream.intercept_errors = 1;
     upstream.set_intercept_404(1);
     upstream.buffering = 1;
-    upstream.buffer_size = BUFFER_SIZE;
-    upstream.bufs = ngx_bufs_t { num: BUFFERS, size: BUFFER_SIZE };
-    upstream.busy_buffers_size = 2 * BUFFER_SIZE;
+    // What the answer is read into first, the request's `Buffer`, is all: nginx adds none.
+    upstream.buffer_size = buffer::SIZE;
+    upstream.bufs = ngx_bufs_t { num: 0, size: buffer::SIZE };
+    upstream.busy_buffers_size = buffer::SIZE;
     // Never to disk: a slow client slows the storage's answer down instead.
     upstream.max_temp_file_size = 0;
-    upstream.temp_file_write_size = BUFFER_SIZE;
+    upstream.temp_file_write_size = buffer::SIZE;
     upstream.socket_keepalive = 1;
     upstream.module = nginx::constant(c"fastdfs");
     conf.balancer.peer.init = Some(balancer::init);

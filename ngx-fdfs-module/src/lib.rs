@@ -13,6 +13,7 @@
 //! - [`nginx`]: the few macros of nginx that have no binding; [`flags`]: bits of a request
 
 mod balancer;
+mod buffer;
 mod conf;
 mod directives;
 mod extras;

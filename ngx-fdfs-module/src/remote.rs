@@ -8,6 +8,7 @@ use fdfs_core::http::{
 use ngx::ffi::*;
 
 use crate::balancer::Candidates;
+use crate::buffer::Buffer;
 use crate::guard::guard;
 use crate::header::Refusal;
 use crate::nginx::{self, AGAIN, ERROR, OK, status};
@@ -36,6 +37,8 @@ pub struct Context {
     pub candidates: Candidates,
     /// Why the storage asked last is not believed.
     pub fault: Option<Fault>,
+    /// What answers are read into.
+    pub buffer: Buffer,
     /// What is put around the content.
     pub around: Around,
     /// The answer is no content, but what nginx makes of this.
@@ -85,6 +88,7 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
             fetch: Fetch::new(job),
             candidates: Candidates::new(order),
             fault: None,
+            buffer: Buffer::take(),
             around: Around::default(),
             refusal: None,
         };
@@ -107,6 +111,7 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
         (*pipe).input_filter = Some(pipe::filter);
         (*pipe).input_ctx = r.cast();
         upstream.pipe = pipe;
+        (*context).buffer.lend(&mut upstream.buffer);
         upstream.input_filter_init = Some(pipe::init);
         upstream.input_filter_ctx = r.cast();
         Start::Upstream
