@@ -208,23 +208,44 @@ fn an_upgrade_costs_no_request() {
     assert_eq!(failures, Vec::<String>::new(), "of {count}");
 }
 
-#[test]
-fn memory_stays() {
-    // More on demand.
+/// The mix of requests over and over, from four clients; the memory of every worker stays.
+fn memory(workers: usize) {
+    const CLIENTS: usize = 4;
+    // More on demand; a round is five requests.
     let rounds = std::env::var("FDFS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1500);
     let mut cluster = Cluster::start("memory", 2);
+    cluster.nginx_workers = workers;
     cluster.start_nginx_serving(0, "", LOCATIONS);
     let load = Load::new(&cluster);
-    let worker = children(cluster.nginx_process(0).pid())[0];
+    let pids = children(cluster.nginx_process(0).pid());
     let round = || {
         for url in load.urls.iter().map(String::as_str).chain(["/group1/M00/no", "/status"]) {
             assert!(matches!(http::get(load.addr, url).status, 200 | 400));
         }
         assert_eq!(ask(load.addr, "POST", "/upload", &load.data[..2000]).unwrap().status, 201);
     };
-    (0..300).for_each(|_| round());
-    let before = resident(worker);
-    (0..rounds).for_each(|_| round());
-    let after = resident(worker);
-    assert!(after < before + (1 << 20), "{before} bytes became {after}");
+    let after = |rounds: usize| -> Vec<usize> {
+        std::thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| (0..rounds.div_ceil(CLIENTS)).for_each(|_| round()));
+            }
+        });
+        pids.iter().map(|pid| resident(*pid)).collect()
+    };
+    let first = after(300 * workers);
+    let tenth = after(rounds / 10);
+    let last = after(rounds - rounds / 10);
+    println!("resident, bytes, first, after {}, {rounds} rounds: {first:?} {tenth:?} {last:?}", rounds / 10);
+    let grew = first.iter().zip(&last).any(|(before, after)| *after > before + (1 << 20));
+    assert!(!grew, "{first:?} became {last:?}");
+}
+
+#[test]
+fn the_memory_of_one_worker_stays() {
+    memory(1);
+}
+
+#[test]
+fn the_memory_of_four_workers_stays() {
+    memory(4);
 }
