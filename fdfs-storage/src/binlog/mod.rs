@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fdfs_core::binlog::{Pos, Record};
+use fdfs_core::binlog::{Op, Pos, Record};
 use tokio::sync::watch;
 
 pub use compress::Compressed;
@@ -84,6 +84,16 @@ impl Binlog {
 
     /// Appends a record. On an error nothing of it stays in the log.
     pub fn append(self: &Arc<Self>, record: &Record) -> io::Result<Pending> {
+        let made = !record.replica && matches!(record.op, Op::Create | Op::Update | Op::Link);
+        match if made { self.tombs.earliest(&record.name) } else { i64::MIN } {
+            earliest if record.timestamp < earliest => {
+                self.write(&Record { timestamp: earliest, ..record.clone() })
+            }
+            _ => self.write(record),
+        }
+    }
+
+    fn write(self: &Arc<Self>, record: &Record) -> io::Result<Pending> {
         let line = record.to_string();
         if line.len() >= Record::LINE_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record is too long"));

@@ -14,7 +14,7 @@ use fdfs_core::fileid::FileName;
 /// Names that are remembered; the oldest is forgotten first. 48 bytes each.
 const MOST: usize = 500_000;
 
-/// Deleted names with the times of their deletion.
+/// Names that were deleted, with the times of their deletion, and whether they were given again since.
 #[derive(Default)]
 pub struct Tombs {
     state: Mutex<State>,
@@ -23,8 +23,16 @@ pub struct Tombs {
 
 #[derive(Default)]
 struct State {
-    times: HashMap<[u64; 2], i64>,
+    tombs: HashMap<[u64; 2], Tomb>,
     order: VecDeque<[u64; 2]>,
+}
+
+#[derive(Clone, Copy)]
+struct Tomb {
+    /// Newest deletion, Unix seconds.
+    at: i64,
+    /// The name was given again.
+    empty: bool,
 }
 
 impl Tombs {
@@ -39,9 +47,9 @@ impl Tombs {
                 }
             }
             Op::Create | Op::Update | Op::Link if self.len.load(Relaxed) > 0 => {
-                let mut state = self.lock();
-                state.times.remove(&key(&record.name));
-                self.len.store(state.times.len(), Relaxed);
+                if let Some(tomb) = self.lock().tombs.get_mut(&key(&record.name)) {
+                    tomb.empty = true;
+                }
             }
             _ => {}
         }
@@ -55,32 +63,44 @@ impl Tombs {
         }
         let state = self.lock();
         let deleted = |name: &FileName| {
-            let at = state.times.get(&key(&name.logic()));
-            at.is_some_and(|at| name.is_unique() || timestamp < *at)
+            let tomb = state.tombs.get(&key(&name.logic()));
+            tomb.is_some_and(|tomb| !tomb.empty && (name.is_unique() || timestamp < tomb.at))
         };
         deleted(name) || name.master().is_some_and(|master| deleted(&master))
     }
 
     /// Whether this name is known to be deleted.
     pub fn has(&self, name: &FileName) -> bool {
-        self.len.load(Relaxed) > 0 && self.lock().times.contains_key(&key(&name.logic()))
+        self.len.load(Relaxed) > 0
+            && self.lock().tombs.get(&key(&name.logic())).is_some_and(|tomb| !tomb.empty)
+    }
+
+    /// The earliest time that a change of this name may have, be the clock put back meanwhile: to others it would look older
+    /// than the deletion before it, of the name itself or, for metadata, of its file.
+    pub fn earliest(&self, name: &str) -> i64 {
+        if self.len.load(Relaxed) == 0 {
+            return i64::MIN;
+        }
+        let state = self.lock();
+        let at = |name: &str| state.tombs.get(&key(name)).map_or(i64::MIN, |tomb| tomb.at);
+        name.strip_suffix("-m").map_or(i64::MIN, at).max(at(name))
     }
 
     fn insert(&self, key: [u64; 2], timestamp: i64) {
         let mut state = self.lock();
-        match state.times.insert(key, timestamp) {
-            Some(before) => {
-                state.times.insert(key, before.max(timestamp));
-            }
-            None => state.order.push_back(key),
-        }
-        // Names that came back left their place in the order: those count too, so that it is bounded.
-        while state.order.len() > MOST {
-            if let Some(oldest) = state.order.pop_front() {
-                state.times.remove(&oldest);
+        match state.tombs.get_mut(&key) {
+            Some(tomb) => *tomb = Tomb { at: tomb.at.max(timestamp), empty: false },
+            None => {
+                state.tombs.insert(key, Tomb { at: timestamp, empty: false });
+                state.order.push_back(key);
             }
         }
-        self.len.store(state.times.len(), Relaxed);
+        if state.order.len() > MOST
+            && let Some(oldest) = state.order.pop_front()
+        {
+            state.tombs.remove(&oldest);
+        }
+        self.len.store(state.tombs.len(), Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -124,6 +144,20 @@ mod tests {
         assert!(tombs.forbid(&name(&slave), 4) && !tombs.forbid(&name(&slave), 5));
         tombs.note(&record(Op::Create, &slave, 6));
         assert!(!tombs.forbid(&name(&slave), 4) && !tombs.has(&name(&slave)) && tombs.has(&name(NORMAL)));
+        tombs.note(&record(Op::Delete, &slave, 3));
+        assert!(tombs.has(&name(&slave)) && tombs.forbid(&name(&slave), 4), "the newest deletion counts");
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back() {
+        let tombs = Tombs::default();
+        assert_eq!(tombs.earliest("slave"), i64::MIN);
+        tombs.note(&record(Op::Delete, "slave", 5));
+        assert_eq!((tombs.earliest("slave"), tombs.earliest("other")), (5, i64::MIN));
+        tombs.note(&record(Op::Create, "slave", 5));
+        assert_eq!((tombs.earliest("slave"), tombs.earliest("slave-m")), (5, 5));
+        tombs.note(&record(Op::Delete, "slave-m", 7));
+        assert_eq!((tombs.earliest("slave"), tombs.earliest("slave-m")), (5, 7));
     }
 
     #[test]
@@ -133,7 +167,7 @@ mod tests {
             tombs.insert([n as u64, 0], 1);
         }
         let state = tombs.lock();
-        assert_eq!((state.times.len(), state.order.len()), (MOST, MOST));
-        assert!(!state.times.contains_key(&[9, 0]) && state.times.contains_key(&[10, 0]));
+        assert_eq!((state.tombs.len(), state.order.len()), (MOST, MOST));
+        assert!(!state.tombs.contains_key(&[9, 0]) && state.tombs.contains_key(&[10, 0]));
     }
 }

@@ -186,6 +186,60 @@ fn metadata_and_slaves_may_be_made_again() {
 }
 
 #[test]
+fn names_given_again_after_the_clock_was_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut one, two) = pair(&dir);
+    let name = one.create(Kind::Normal, b"master");
+    let slave = name.replace(".txt", "_s.txt");
+    let names = [format!("{name}-m"), slave.clone(), format!("{slave}-m")];
+    one.send_to(&[(2, two.addr)]);
+    let now = fdfs_storage::now();
+    let make = |at| {
+        for name in &names {
+            std::fs::write(one.path_of(name), "content").unwrap();
+            one.log_at(at, Op::Create, name, None);
+        }
+        one.wait_sent(1);
+    };
+    make(now + 600);
+    for name in &names {
+        std::fs::remove_file(one.path_of(name)).unwrap();
+        one.log_at(now + 600, Op::Delete, name, None);
+    }
+    one.wait_sent(1);
+    assert!(names.iter().all(|name| two.read(name).is_none()));
+    make(now);
+    for name in &names {
+        assert!(two.read(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn a_link_whose_target_was_deleted_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut one, mut two) = pair(&dir);
+    let three = Member::start(dir.path(), 3);
+    let target = one.create(Kind::Normal, b"target");
+    one.send_to(&[(2, two.addr), (3, three.addr)]);
+    one.wait_sent(2);
+    one.stop_sending();
+    let link = target.replace(".txt", "_link.txt");
+    std::os::unix::fs::symlink(one.path_of(&target), one.path_of(&link)).unwrap();
+    one.log(Op::Link, &link, Some(target.clone()));
+    // Three hears of the link first, two and one of the delete of its target.
+    one.send_to(&[(3, three.addr)]);
+    one.wait_sent(1);
+    two.delete(&target);
+    two.send_to(&[(1, one.addr), (3, three.addr)]);
+    two.wait_sent(2);
+    one.send_to(&[(2, two.addr), (3, three.addr)]);
+    one.wait_sent(2);
+    for member in [&one, &two, &three] {
+        assert!(member.path_of(&link).is_symlink() && member.read(&target).is_none());
+    }
+}
+
+#[test]
 fn a_refused_record_blocks_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let (mut one, two) = pair(&dir);

@@ -41,7 +41,7 @@ pub(super) async fn link(
     Ok(())
 }
 
-/// A target that is not here yet may come from another member: only one that was deleted gets no link.
+/// Whatever became of the target: it may not be here yet, and where the link was made it stays when the target goes.
 fn make_link(
     storage: &Storage,
     fence: &Fence,
@@ -51,8 +51,7 @@ fn make_link(
 ) -> Result<(), Refused> {
     let _alone = storage.lock_name(link);
     in_time(fence)?;
-    let exists = disk::lstat(&storage.paths, link).is_ok();
-    if exists || is_deleted(storage, link, timestamp) || is_deleted(storage, target, timestamp) {
+    if disk::lstat(&storage.paths, link).is_ok() || is_deleted(storage, link, timestamp) {
         return Ok(());
     }
     let pending = log(storage, timestamp, Op::Link, link, Some(target.logic()))?;
