@@ -92,11 +92,15 @@ impl Prober {
     /// What is known. An answer counts once: what is sent changes it.
     pub fn known(&mut self, storage: &Storage, record: &Record) -> Known {
         let Some(theirs) = self.sizes.remove(&record.name) else { return Known::Nothing };
-        if theirs == Probe::DELETED {
-            return Known::Same;
-        }
-        if theirs == Probe::ABSENT {
-            return if record.op == Op::Delete { Known::Same } else { Known::Missing };
+        match (record.op, theirs) {
+            // The old name may be there, or come by another way.
+            (Op::Rename, _) if !record.replica => return Known::Nothing,
+            (_, Probe::DELETED) => return Known::Same,
+            // Its create may come later, from another member: the peer has to know.
+            (Op::Delete, Probe::ABSENT) if !record.replica => return Known::Nothing,
+            (Op::Delete, Probe::ABSENT) => return Known::Same,
+            (_, Probe::ABSENT) => return Known::Missing,
+            _ => {}
         }
         let Ok(name) = FileName::parse(record.name.as_bytes(), storage.paths.count()) else {
             return Known::Nothing;
@@ -108,7 +112,7 @@ impl Prober {
         match record.op {
             // A copy of another member's file: that member sends its changes itself.
             Op::Create | Op::Update | Op::Rename if record.replica => Known::Same,
-            Op::Create | Op::Rename if name.describes_content() && same_size() => Known::Same,
+            Op::Create if name.describes_content() && same_size() => Known::Same,
             _ => Known::Nothing,
         }
     }

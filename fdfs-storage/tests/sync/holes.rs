@@ -1,6 +1,6 @@
 //! What the existing daemons lose or leave different (replication 12 and its list of weaknesses).
 
-use fdfs_core::binlog::Op;
+use fdfs_core::binlog::{Mark, Op};
 use fdfs_core::fileid::Kind;
 
 use crate::support::{Member, until};
@@ -237,6 +237,34 @@ fn a_link_whose_target_was_deleted_elsewhere() {
     for member in [&one, &two, &three] {
         assert!(member.path_of(&link).is_symlink() && member.read(&target).is_none());
     }
+}
+
+#[test]
+fn what_comes_behind_a_full_copy_by_another_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut one, mut two) = pair(&dir);
+    let three = Member::start(dir.path(), 3);
+    let deleted = one.create(Kind::Normal, b"short life");
+    one.send_to(&[(2, two.addr)]);
+    one.wait_sent(1);
+    one.stop_sending();
+    // More than is asked for at once.
+    (0..600).for_each(|_| drop(two.create(Kind::Normal, b"between")));
+    two.delete(&deleted);
+    // Another member has sent three both names of an appender, before and after it knew of the rename.
+    let old = two.create(Kind::Appender, b"an appender");
+    std::fs::copy(two.path_of(&old), three.path_of(&old)).unwrap();
+    let new = two.rename(&old);
+    std::fs::copy(two.path_of(&new), three.path_of(&new)).unwrap();
+    let full_copy = Mark { need_sync_old: true, ..Mark::default() };
+    std::fs::write(two.mark_file(3), full_copy.to_string()).unwrap();
+    two.send_to(&[(3, three.addr)]);
+    two.wait_sent(1);
+    // One does not know of the delete yet.
+    one.send_to(&[(3, three.addr)]);
+    one.wait_sent(1);
+    assert!(three.read(&deleted).is_none(), "what was deleted came from one");
+    assert!(three.read(&old).is_none() && three.read(&new) == two.read(&new), "the old name stays");
 }
 
 #[test]
