@@ -112,8 +112,11 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
     };
     if found.remembered {
         tracing::warn!("no tracker answers: serving with what they said at an earlier start");
-    } else if kept.as_ref() != Some(&found.answers) {
-        found.answers.save(&data).map_err(|error| Refusal::io("what the trackers said", &error))?;
+    } else if kept.as_ref() != Some(&found.answers)
+        && let Err(error) = found.answers.save(&data)
+    {
+        // On a full disk, say. Only a start without any tracker would need it.
+        tracing::error!(%error, "what the trackers said cannot be kept");
     }
     let identity = found.identity;
     tracing::info!(group = %identity.group, id = %identity.id, listen = ?listen, "this storage");

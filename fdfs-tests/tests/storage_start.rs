@@ -71,3 +71,19 @@ fn directories_of_a_new_path_are_made_while_it_is_served() {
     wait_for("it serves again", LIMIT, || listens(&cluster, 0));
     println!("served again after {:?}", began.elapsed());
 }
+
+#[test]
+fn what_the_trackers_said_need_not_be_kept() {
+    let mut cluster = Cluster::start("unkept", 1);
+    let before = upload(&cluster, 0, b"before");
+    assert!(cluster.storage(0).stop().success());
+    // It can no more be written than on a full disk.
+    let kept = cluster.members[0].base.join("data/.fdfs_trackers_said");
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    cluster.start_storage(0);
+    cluster.wait_active();
+    let answer =
+        Raw::connect(cluster.members[0].addr).ask(raw::DOWNLOAD, &raw::download(0, 0, "group1", &before));
+    assert_eq!(answer.unwrap().body, b"before");
+}
