@@ -213,6 +213,11 @@ impl Cluster {
 
     /// Starts the gateway of the reference deployment.
     pub fn start_gateway(&mut self) -> SocketAddr {
+        self.start_gateway_serving("")
+    }
+
+    /// The same with more lines in its server block; `fdfs_group1` is the upstream of the nginxes of `group1`.
+    pub fn start_gateway_serving(&mut self, more: &str) -> SocketAddr {
         let addr = self.addr(10, 8080);
         let home = self.dir.path().join("gateway");
         std::fs::create_dir_all(&home).unwrap();
@@ -230,7 +235,7 @@ impl Cluster {
             http += &format!("upstream fdfs_{group} {{ {servers} }}\n");
             locations += &format!("location /{group}/M {{ proxy_pass http://fdfs_{group}; }}\n");
         }
-        http += &format!("server {{ listen {addr}; {locations} }}");
+        http += &format!("server {{ listen {addr}; {locations} {more} }}");
         self.gateway = Some(nginx(&home, false, self.nginx_workers, &http));
         wait_listening(addr);
         addr
