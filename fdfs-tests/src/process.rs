@@ -54,7 +54,8 @@ impl Process {
         }
     }
 
-    fn children(&self) -> Vec<libc::pid_t> {
+    /// Processes that it has started.
+    pub fn children(&self) -> Vec<libc::pid_t> {
         let pid = self.pid();
         let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         text.split_whitespace().filter_map(|child| child.parse().ok()).collect()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fdfs_core::fileid::{Blob, FileName, Kind, Source, StorePath, TrunkSlot, crc32};
 use fdfs_core::ident::Extension;
 use fdfs_tests::content;
-use fdfs_tests::module::member::Member;
+use fdfs_tests::module::member::{Lie, Member};
 use fdfs_tests::module::server::{Nginx, Setup, free_port, raw, write_at};
 use fdfs_tests::module::{TIME, id};
 
@@ -167,6 +167,11 @@ fn compare(more: &str) {
     let http = format!("{more} server {{ listen 127.0.0.1:{plain}; root ROOT/plain; }}");
     let here = Nginx::with("static-here", &Setup { http: &http, ..Setup::default() });
     let there = Nginx::with("static-there", &Setup { members: &[&member], http: more, ..Setup::default() });
+    let source = Member::start("127.0.3.67");
+    let cache = format!("{more} fastdfs_cache_path ROOT/cache keys_zone=files:1m;");
+    let setup =
+        Setup { members: &[&source], http: &cache, location: "fastdfs_cache files;", ..Setup::default() };
+    let kept = Nginx::with("static-kept", &setup);
     let (data, empty) = (content(1000, 5), Vec::new());
     let files =
         [(&data, Kind::Normal), (&data, Kind::Appender), (&empty, Kind::Normal), (&empty, Kind::Appender)];
@@ -176,12 +181,16 @@ fn compare(more: &str) {
         here.store_at(&name, data, Some(TIME));
         write_at(&here.dir().join("plain/group1").join(&name), data, Some(TIME));
         member.store_at(&name, data, TIME.into());
+        source.tell(None);
+        source.store_at(&name, data, TIME.into());
+        assert_eq!(kept.get(&format!("/group1/{name}"), &[]).body, *data);
+        source.tell((kind == Kind::Normal).then_some(Lie::Close));
         let tag = format!("\"{TIME:x}-{:x}\"", data.len());
         for request in requests() {
             let url = format!("/group1/{name}");
             let request = request.replace("URL", &url).replace("TAG", &tag).replace("TIME", MODIFIED);
             let want = comparable(&raw(plain, request.as_bytes()));
-            for (place, port) in [("local", here.port), ("from a member", there.port)] {
+            for (place, port) in [("local", here.port), ("from a member", there.port), ("kept", kept.port)] {
                 let got = comparable(&raw(port, request.as_bytes()));
                 assert_eq!(got, want, "{kind:?} of {} bytes, {place}, {more}: {request}", data.len());
                 compared += 1;

@@ -15,7 +15,7 @@ use crate::nginx::{self, CONF_ERROR, CONF_OK, OK};
 use crate::redirect::Target;
 use crate::settings::{self, Inline, SiteConf};
 use crate::work::Rights;
-use crate::{balancer, buffer, directives, handler};
+use crate::{balancer, buffer, cache, directives, handler};
 
 const DEFAULT_PATH: &[u8] = b"/etc/fdfs/mod_fastdfs.conf";
 const DEFAULT_PORT: u16 = 23000;
@@ -26,12 +26,8 @@ pub struct MainConf {
     peers: Vec<StaticPeer>,
     /// Shared counters; null when no location tells them.
     pub zone: *mut ngx_shm_zone_t,
-}
-
-impl Default for MainConf {
-    fn default() -> Self {
-        Self { sites: Vec::new(), peers: Vec::new(), zone: ptr::null_mut() }
-    }
+    /// Pointers to the caches of `fastdfs_cache_path`.
+    pub caches: ngx_array_t,
 }
 
 /// Where settings come from.
@@ -59,11 +55,15 @@ pub struct StaticPeer {
     pub member: Member,
 }
 
-/// A location's settings. Zeroed memory is a valid value: nothing set.
+/// A location's settings. Zeroed memory is a valid value.
 #[repr(C)]
 pub struct LocationConf {
     /// For nginx's upstream code.
     pub upstream: ngx_http_upstream_conf_t,
+    /// The same with a cache; without a zone there is none.
+    pub cached: ngx_http_upstream_conf_t,
+    /// `fastdfs_cache off`.
+    pub cache_off: bool,
     /// A private upstream, known to no directive; only its `peer.init` is used.
     pub balancer: ngx_http_upstream_srv_conf_t,
     path: ngx_str_t,
@@ -144,13 +144,26 @@ pub fn sites_of(cycle: *mut ngx_cycle_t) -> Vec<Arc<SiteConf>> {
 }
 
 pub unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
-    // SAFETY: nginx passes a live configuration context.
-    guard(ptr::null_mut(), || unsafe { nginx::keep((*cf).pool, MainConf::default()).cast() })
+    // SAFETY: nginx passes a live configuration context; the elements of the array stay in its pool.
+    guard(ptr::null_mut(), || unsafe {
+        let Some(caches) = ngx_array_create((*cf).pool, 1, size_of::<*mut ngx_http_file_cache_t>()).as_ref()
+        else {
+            return ptr::null_mut();
+        };
+        let main = MainConf { sites: Vec::new(), peers: Vec::new(), zone: ptr::null_mut(), caches: *caches };
+        nginx::keep((*cf).pool, main).cast()
+    })
 }
 
 pub unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_void {
-    // SAFETY: as above; the structure is plain C plus pointers and a bool, for which zero is valid.
-    guard(ptr::null_mut(), || unsafe { nginx::zeroed::<LocationConf>((*cf).pool).cast() })
+    // SAFETY: as above; the structure is plain C plus pointers and bools, for which zero is valid.
+    guard(ptr::null_mut(), || unsafe {
+        let location = nginx::zeroed::<LocationConf>((*cf).pool);
+        if let Some(location) = location.as_mut() {
+            cache::unset(&mut location.cached);
+        }
+        location.cast()
+    })
 }
 
 /// `ngx_fastdfs_module;`
@@ -293,6 +306,10 @@ pub unsafe extern "C" fn merge_location(
             conf.inline = directives::merge_inline(cf, parent.inline, conf.inline);
             conf.token_choice = directives::merge_tokens(cf, parent.token_choice, conf.token_choice);
         }
+        // SAFETY: nginx merges the settings of this module.
+        if unsafe { cache::merge(cf, parent, conf) }.is_err() {
+            return CONF_ERROR;
+        }
         // SAFETY: while blocks are merged, the context is that of the inner one.
         let core = unsafe { &mut *core_location(cf) };
         // `if` and `limit_except` are a part of their location.
@@ -395,6 +412,7 @@ fn set_upstream(conf: &mut LocationConf, site: &SiteConf) {
     conf.balancer.peer.init = Some(balancer::init);
     conf.balancer.host = nginx::constant(c"fastdfs");
     upstream.upstream = &mut conf.balancer;
+    conf.cached = cache::over(&conf.upstream, &conf.cached);
 }
 
 fn static_peer(group: &[u8], address: &[u8]) -> Result<StaticPeer, String> {

@@ -11,6 +11,7 @@
     void fdfs_set_##field(ngx_http_request_t *r, unsigned value)               \
     { r->field = value; }
 
+GET(cached)
 GET(header_only)
 SET(allow_ranges)
 SET(disable_not_modified)

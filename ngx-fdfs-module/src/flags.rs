@@ -5,6 +5,8 @@ use core::ffi::c_uint;
 use ngx::ffi::ngx_http_request_t;
 
 unsafe extern "C" {
+    #[link_name = "fdfs_cached"]
+    pub fn cached(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_header_only"]
     pub fn header_only(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_set_allow_ranges"]

@@ -6,6 +6,7 @@
 //! - [`conf`], [`directives`]: directives, `mod_fastdfs.conf` per configuration cycle; [`variables`]
 //! - [`handler`]: the content handler; [`local`] and [`remote`] answer, [`redirect`] sends the client elsewhere, [`parked`] waits for the first peer list
 //! - [`work`]: files that clients bring or take away
+//! - [`cache`]: what came from a storage is kept, and read again
 //! - [`header`], [`pipe`]: head and content of an answer that comes from a storage; [`extras`]: what URL arguments change
 //! - [`balancer`], [`keepalive`]: which storage, over which connection
 //! - [`tracker`]: who is in the groups, asked in the background
@@ -14,6 +15,7 @@
 
 mod balancer;
 mod buffer;
+mod cache;
 mod conf;
 mod directives;
 mod extras;
@@ -36,13 +38,18 @@ mod work;
 mod worker;
 
 use core::ffi::c_char;
+use core::mem::offset_of;
 use core::ptr;
 
 use ngx::ffi::{
-    NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE12, NGX_HTTP_LOC_CONF,
-    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, ngx_command_t,
-    ngx_http_module_t, ngx_module_t, ngx_str_t, ngx_uint_t,
+    NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_FLAG, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE2,
+    NGX_CONF_TAKE12, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF,
+    NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_conf_set_bitmask_slot,
+    ngx_conf_set_flag_slot, ngx_conf_set_msec_slot, ngx_conf_set_num_slot,
+    ngx_http_file_cache_valid_set_slot, ngx_http_module_t, ngx_module_t, ngx_str_t, ngx_uint_t,
 };
+
+use conf::{LocationConf, MainConf};
 
 type Setter = unsafe extern "C" fn(
     *mut ngx::ffi::ngx_conf_t,
@@ -52,7 +59,7 @@ type Setter = unsafe extern "C" fn(
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-static mut COMMANDS: [ngx_command_t; 17] = [
+static mut COMMANDS: [ngx_command_t; 24] = [
     directive(ngx::ngx_string!("ngx_fastdfs_module"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, conf::set_module),
     directive(ngx::ngx_string!("fastdfs_conf"), ANYWHERE | NGX_CONF_TAKE1, conf::set_path),
     directive(ngx::ngx_string!("fastdfs_peer"), ANYWHERE | NGX_CONF_TAKE2, conf::set_peer),
@@ -69,6 +76,54 @@ static mut COMMANDS: [ngx_command_t; 17] = [
     directive(ngx::ngx_string!("fastdfs_tus_key"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     directive(ngx::ngx_string!("fastdfs_tus_max_size"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, work::set),
     directive(ngx::ngx_string!("fastdfs_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, status::set),
+    ngx_command_t {
+        conf: NGX_HTTP_MAIN_CONF_OFFSET,
+        offset: offset_of!(MainConf, caches),
+        post: ptr::addr_of_mut!(ngx_http_fastdfs_module).cast(),
+        ..directive(
+            ngx::ngx_string!("fastdfs_cache_path"),
+            NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE,
+            cache::set_path,
+        )
+    },
+    directive(ngx::ngx_string!("fastdfs_cache"), ANYWHERE | NGX_CONF_TAKE1, cache::set),
+    ngx_command_t {
+        offset: offset_of!(LocationConf, cached.cache_valid),
+        ..directive(
+            ngx::ngx_string!("fastdfs_cache_valid"),
+            ANYWHERE | NGX_CONF_TAKE1,
+            ngx_http_file_cache_valid_set_slot,
+        )
+    },
+    ngx_command_t {
+        offset: offset_of!(LocationConf, cached.cache_min_uses),
+        ..directive(
+            ngx::ngx_string!("fastdfs_cache_min_uses"),
+            ANYWHERE | NGX_CONF_TAKE1,
+            ngx_conf_set_num_slot,
+        )
+    },
+    ngx_command_t {
+        offset: offset_of!(LocationConf, cached.cache_lock),
+        ..directive(ngx::ngx_string!("fastdfs_cache_lock"), ANYWHERE | NGX_CONF_FLAG, ngx_conf_set_flag_slot)
+    },
+    ngx_command_t {
+        offset: offset_of!(LocationConf, cached.cache_lock_timeout),
+        ..directive(
+            ngx::ngx_string!("fastdfs_cache_lock_timeout"),
+            ANYWHERE | NGX_CONF_TAKE1,
+            ngx_conf_set_msec_slot,
+        )
+    },
+    ngx_command_t {
+        offset: offset_of!(LocationConf, cached.cache_use_stale),
+        post: ptr::addr_of_mut!(cache::STALE).cast(),
+        ..directive(
+            ngx::ngx_string!("fastdfs_cache_use_stale"),
+            ANYWHERE | NGX_CONF_1MORE,
+            ngx_conf_set_bitmask_slot,
+        )
+    },
     ngx_command_t::empty(),
 ];
 

@@ -71,14 +71,13 @@ unsafe fn go_on(parked: *mut Parked, late: bool) {
         stop_timer(parked);
         let (r, connection) = (parked.r, (*parked.r).connection);
         (*r).read_event_handler = Some(ngx_http_block_reading);
-        let start = remote::start(r, &parked.file, parked.here);
+        let start = match remote::start(r, &parked.file, parked.here) {
+            Start::Wait if late => remote::without_members(r, &parked.file, "no tracker has answered yet"),
+            start => start,
+        };
         match start {
             Start::Finished(rc) => ngx_http_finalize_request(r, rc),
             Start::Upstream => ngx_http_upstream_init(r),
-            Start::Wait if late => {
-                let rc = remote::unavailable(r, "no tracker has answered yet");
-                ngx_http_finalize_request(r, rc);
-            }
             Start::Wait => {
                 let (file, here) = (parked.file, parked.here);
                 park(r, file, here);

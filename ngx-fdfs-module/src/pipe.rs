@@ -23,6 +23,8 @@ pub struct Around {
     pub flv_head: bool,
     /// Several ranges.
     pub frame: Option<Multipart>,
+    /// CRC32 of what has come, and of the file: a file that is not the one of its id is not kept.
+    pub check: Option<(crc32fast::Hasher, u32)>,
     /// Index of the range under way.
     at: usize,
     /// The header of a later range comes next.
@@ -68,6 +70,11 @@ pub unsafe extern "C" fn filter(pipe: *mut ngx_event_pipe_t, buffer: *mut ngx_bu
         }
         let wanted = pipe.length;
         let came = buffer.last.offset_from(buffer.pos) as i64;
+        if let Some((crc, _)) = &mut context.around.check {
+            let content = nginx::between(buffer.pos, buffer.last);
+            let ours = usize::try_from(wanted).unwrap_or(0).min(content.len());
+            crc.update(content.get(..ours).unwrap_or_default());
+        }
         let rc = ngx_event_pipe_copy_input_filter(pipe, buffer);
         if rc != OK || wanted < 0 || came < wanted {
             return rc;
@@ -80,6 +87,12 @@ pub unsafe extern "C" fn filter(pipe: *mut ngx_event_pipe_t, buffer: *mut ngx_bu
             }
             Some(request) => next_range(context, pipe, upstream, &request),
             None => {
+                if let Some((crc, want)) = context.around.check.take()
+                    && crc.finalize() != want
+                {
+                    nginx::log_request(NGX_LOG_WARN, r, "not kept: the content has another crc than its id");
+                    upstream.set_cacheable(0);
+                }
                 // More than announced: nginx cuts it, and the connection is not used again.
                 upstream.set_keepalive(u32::from(came == wanted));
                 pipe.set_upstream_done(1);

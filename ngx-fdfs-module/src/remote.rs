@@ -1,6 +1,8 @@
 //! A file from a storage: the native download protocol as an nginx upstream. What bytes mean is decided by
 //! [`fdfs_core::http::Fetch`]; here they are moved.
 
+use std::net::SocketAddr;
+
 use fdfs_core::http::{
     Answer, Conditions, Fault, Fetch, IfModifiedSince, Job, Multipart, Step, Validators, Verdict, Wanted,
     candidates,
@@ -13,9 +15,9 @@ use crate::guard::guard;
 use crate::header::Refusal;
 use crate::nginx::{self, AGAIN, ERROR, OK, status};
 use crate::pipe::{self, Around};
-use crate::{extras, redirect, worker};
+use crate::{cache, extras, flags, redirect, worker};
 
-const INVALID_HEADER: ngx_int_t = NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
+pub const INVALID_HEADER: ngx_int_t = NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
 
 /// How a request goes on after [`start`].
 pub enum Start {
@@ -72,7 +74,7 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
                 (true, ..) => Start::Finished(status(here)),
                 (false, None, _) => Start::Wait,
                 (false, Some(_), None) => Start::Finished(status(here)),
-                (false, Some(_), Some(_)) => Start::Finished(unavailable(r, "no member of the group serves")),
+                (false, Some(_), Some(_)) => without_members(r, file, "no member of the group serves"),
             };
         }
         if conf.redirect
@@ -80,6 +82,36 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
         {
             return Start::Finished(rc);
         }
+        ask(r, job, order)
+    }
+}
+
+/// The answer where there is nobody to ask: out of the cache, else 503 that says `why`.
+///
+/// # Safety
+/// `r` must be live and its header not yet sent.
+pub unsafe fn without_members(r: *mut ngx_http_request_t, file: &Wanted, why: &str) -> Start {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let job = job(r, file);
+        if cache::serves(nginx::location(r), &job) {
+            ask(r, job, Vec::new())
+        } else {
+            Start::Finished(unavailable(r, why))
+        }
+    }
+}
+
+/// Gives nginx an upstream with the members in `order`.
+///
+/// # Safety
+/// `r` must be live and its header not yet sent.
+unsafe fn ask(r: *mut ngx_http_request_t, job: Job, order: Vec<SocketAddr>) -> Start {
+    const FAILED: Start = Start::Finished(NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+    // SAFETY: the request is live; the upstream is created before it is used.
+    unsafe {
+        let location = nginx::location(r);
+        let conf = if cache::serves(location, &job) { &mut location.cached } else { &mut location.upstream };
         if ngx_http_set_content_type(r) != OK || ngx_http_upstream_create(r) != OK {
             return FAILED;
         }
@@ -101,7 +133,8 @@ pub unsafe fn start(r: *mut ngx_http_request_t, file: &Wanted, here: u32) -> Sta
         let upstream = &mut *(*r).upstream;
         upstream.schema = nginx::constant(c"fastdfs://");
         upstream.output.tag = nginx::tag();
-        upstream.conf = &mut location.upstream;
+        upstream.conf = conf;
+        upstream.create_key = Some(cache::create_key);
         upstream.set_buffering(1);
         upstream.create_request = Some(create_request);
         upstream.reinit_request = Some(reinit_request);
@@ -239,7 +272,7 @@ unsafe extern "C" fn finalize_request(_: *mut ngx_http_request_t, _: ngx_int_t) 
 
 unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx calls this with the upstream and context set by `start`.
-    guard(INVALID_HEADER, || unsafe { read_answer(r) })
+    guard(INVALID_HEADER, || unsafe { if flags::cached(r) != 0 { cache::head(r) } else { read_answer(r) } })
 }
 
 /// # Safety
@@ -323,8 +356,14 @@ unsafe fn answer_head(r: *mut ngx_http_request_t, context: &mut Context, answer:
             304 | 412 | 416 => Some(Refusal::ByNginx),
             other => Some(Refusal::Status(u32::from(other))),
         };
-        out.last_modified_time = answer.file.mtime;
-        if !tag(r, &answer.file) || !extras::attach(r) {
+        let job = context.fetch.job();
+        let whole = answer.status == 200 && answer.ranges.is_empty() && !job.head;
+        if !whole {
+            upstream.set_cacheable(0);
+        }
+        let crc = job.file.crc32().filter(|_| upstream.cacheable() != 0);
+        context.around.check = crc.map(|crc| (crc32fast::Hasher::new(), crc));
+        if !describe(r, &answer.file) {
             return ERROR;
         }
         if answer.status == 200 && nginx::core_location(r).max_ranges != 0 {
@@ -358,7 +397,37 @@ unsafe fn answer_head(r: *mut ngx_http_request_t, context: &mut Context, answer:
     }
 }
 
-/// The upstream of a request that asked members.
+/// The head of an answer out of the cache.
+///
+/// # Safety
+/// `r` must be live, its header not yet sent, and the content of the whole file ready.
+pub unsafe fn kept_head(r: *mut ngx_http_request_t, file: Validators) -> ngx_int_t {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if !describe(r, &file) {
+            return ERROR;
+        }
+        flags::set_allow_ranges(r, 1);
+        let headers = &mut (*(*r).upstream).headers_in;
+        headers.status_n = NGX_HTTP_OK as ngx_uint_t;
+        headers.content_length_n = i64::try_from(file.size).unwrap_or(0);
+        OK
+    }
+}
+
+/// Headers that an answer has wherever its content comes from; false when there is no memory.
+///
+/// # Safety
+/// `r` must be live and its header not yet sent.
+unsafe fn describe(r: *mut ngx_http_request_t, file: &Validators) -> bool {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        (*r).headers_out.last_modified_time = file.mtime;
+        tag(r, file) && extras::attach(r)
+    }
+}
+
+/// The upstream of a request that asked members, or their cache.
 ///
 /// # Safety
 /// `r` must be live.

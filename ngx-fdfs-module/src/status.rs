@@ -7,6 +7,7 @@ use fdfs_core::http::{Counters, MemberStatus, Origin, Report, SiteStatus, Standi
 use ngx::ffi::*;
 
 use crate::conf::{self, LocationConf, MainConf};
+use crate::flags;
 use crate::guard::guard;
 use crate::nginx::{self, CONF_ERROR, CONF_OK, ERROR, OK, status};
 use crate::remote::upstream;
@@ -108,6 +109,7 @@ unsafe fn origin(r: *mut ngx_http_request_t, location: &LocationConf, code: u32)
     unsafe {
         let asks = (*r).method as u32 & (NGX_HTTP_GET | NGX_HTTP_HEAD) != 0;
         match code {
+            _ if upstream(r).is_some() && flags::cached(r) != 0 => Origin::Cache,
             _ if upstream(r).is_some() => Origin::Peer,
             NGX_HTTP_CREATED | NGX_HTTP_NO_CONTENT => Origin::Change,
             NGX_HTTP_MOVED_TEMPORARILY => Origin::Redirect,

@@ -3,6 +3,7 @@
 use fdfs_core::http::{Plan, plan};
 use ngx::ffi::*;
 
+use crate::flags;
 use crate::guard::guard;
 use crate::nginx::{self, ERROR, OK};
 use crate::remote::upstream;
@@ -45,13 +46,14 @@ unsafe extern "C" fn group(r: *mut ngx_http_request_t, v: *mut ngx_variable_valu
     })
 }
 
-/// `peer`, `redirect` or `local`; nothing for requests that were refused before a file was looked for.
+/// `peer`, `cache`, `redirect` or `local`; nothing for requests that were refused before a file was looked for.
 unsafe extern "C" fn source(r: *mut ngx_http_request_t, v: *mut ngx_variable_value_t, _: usize) -> ngx_int_t {
     // SAFETY: as above.
     guard(ERROR, || unsafe {
         let asked = upstream(r).is_some();
         let here = nginx::location(r).site().is_some();
         let found: Option<&[u8]> = match (*r).headers_out.status as u32 {
+            _ if asked && flags::cached(r) != 0 => Some(b"cache"),
             _ if asked => Some(b"peer"),
             NGX_HTTP_MOVED_TEMPORARILY if here => Some(b"redirect"),
             NGX_HTTP_OK | NGX_HTTP_PARTIAL_CONTENT | NGX_HTTP_NOT_MODIFIED if here => Some(b"local"),

@@ -24,6 +24,14 @@ pub struct Job {
     pub conditions: Conditions,
 }
 
+impl Job {
+    /// GET of the whole file.
+    pub fn whole(file: Wanted) -> Self {
+        let conditions = Conditions::default();
+        Self { file, head: false, range: None, ranges_max: usize::MAX, flv: None, conditions }
+    }
+}
+
 /// Talks to one storage at a time; [`Fetch::restart`] before the next one.
 #[derive(Debug)]
 pub struct Fetch {
@@ -215,6 +223,24 @@ impl Fetch {
             (cmd::RESPONSE, 0, None) => Err(Fault::Negative),
             (cmd::RESPONSE, status, _) => Err(Fault::Refused(status)),
             (other, ..) => Err(Fault::Command(other)),
+        }
+    }
+
+    /// Reads again what a storage had said, from the first byte up to the content of the whole `file`.
+    pub fn recall(file: Wanted, mut said: &[u8]) -> Option<Answer> {
+        let mut fetch = Self::new(Job::whole(file));
+        loop {
+            let end = match fetch.phase {
+                Phase::Info => Header::SIZE + usize::try_from(Header::peek(said)?.body()?).ok()?,
+                Phase::Download(_) => said.len(),
+            };
+            match fetch.feed(said.get(..end)?) {
+                Step::Ask { consumed, .. } => said = said.get(consumed..)?,
+                Step::Answer { consumed, answer, .. } if consumed == said.len() && answer.status == 200 => {
+                    return Some(answer);
+                }
+                _ => return None,
+            }
         }
     }
 

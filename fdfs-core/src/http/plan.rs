@@ -1,7 +1,7 @@
 //! From a URL to a file (nginx-module 4.2 and 4.3).
 
 use super::slot::Slot;
-use crate::fileid::{BadName, FileName, Source};
+use crate::fileid::{BadName, FileName, Kind, Source};
 use crate::ident::GroupName;
 
 /// A group whose files lie on this machine.
@@ -195,5 +195,16 @@ impl Wanted {
         let mut name = format!("M{:02X}/", self.name.path().byte()).into_bytes();
         name.extend_from_slice(self.name.true_name());
         name
+    }
+
+    /// CRC32 of its content, as the name tells it. Names from before FastDFS 5.12 tell another one (protocol 5.4).
+    pub fn crc32(&self) -> Option<u32> {
+        self.known.filter(|_| !self.may_be_link)?;
+        self.name.blob().map(|blob| blob.crc32)
+    }
+
+    /// Its content stays: no appender file, and no slave of one.
+    pub fn is_immutable(&self) -> bool {
+        self.name.blob().is_some_and(|blob| blob.kind() != Kind::Appender)
     }
 }

@@ -12,6 +12,8 @@ pub enum Origin {
     Local,
     /// A member was asked.
     Peer,
+    /// A file that had been fetched before.
+    Cache,
     /// The client was sent to a member.
     Redirect,
     /// The client brought or took away a file.
@@ -21,9 +23,10 @@ pub enum Origin {
 }
 
 impl Origin {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Local, "local"),
         (Self::Peer, "peer"),
+        (Self::Cache, "cache"),
         (Self::Redirect, "redirect"),
         (Self::Change, "change"),
         (Self::Refused, "refused"),
@@ -35,9 +38,9 @@ impl Origin {
 #[repr(C)]
 pub struct Counters {
     /// By origin and class of status; class 0: no status, the client left.
-    requests: [[AtomicU64; 6]; 5],
+    requests: [[AtomicU64; 6]; 6],
     /// Bytes to clients, heads included.
-    sent: [AtomicU64; 5],
+    sent: [AtomicU64; 6],
     stored_files: AtomicU64,
     stored_bytes: AtomicU64,
     deleted_files: AtomicU64,

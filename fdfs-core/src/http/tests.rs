@@ -10,6 +10,7 @@ use crate::wire::{AddrWidth, Header, Text, cmd};
 
 const NORMAL: &str = "M00/00/00/fwAAFWsCnHKAMyWJAAAACw1KEYU158.txt";
 const APPENDER: &str = "M00/00/00/fwAAFWsCnJ6EWml9AAAAADYQpoY591.txt";
+const SLAVE: &str = "M00/00/00/fwAAFWsCnHKAMyWJAAAACw1KEYU_ab.jpg";
 const TRUNK: &str = "M00/55/61/oYYBAGsCnTCIFRNxAAAAZF4OXY8AAAAAQAAAgAAAAEA411.txt";
 
 fn group(name: &str) -> GroupName {
@@ -124,15 +125,19 @@ fn ids_tell_size_and_time_of_normal_files_only() {
     assert_eq!(wanted(NORMAL).source, Source::Ip("127.0.0.21".parse().unwrap()));
     assert_eq!(wanted(TRUNK).known.unwrap().size, 100);
     assert_eq!(wanted(APPENDER).known, None);
-    assert_eq!(wanted("M00/00/00/fwAAFWsCnHKAMyWJAAAACw1KEYU_ab.jpg").known, None);
+    assert_eq!(wanted(SLAVE).known, None);
     assert!(wanted("M00/00/00/fwAAFWsCnHKAKv2vAAAACw1KEYU.tar.gz").known.is_some());
     assert!(wanted("M00/00/00/fwAAFWsCnHKAAm7aAAAACw1KEYU8646138").known.is_some());
     assert_eq!(wanted(NORMAL).wire_name(), NORMAL.as_bytes());
+    let slave_of_appender = APPENDER.replace(".", "_150x150.");
+    assert!([NORMAL, TRUNK, SLAVE].iter().all(|name| wanted(name).is_immutable()));
+    assert_eq!(wanted(NORMAL).crc32(), Some(0x0d4a_1185));
+    assert!([TRUNK, SLAVE, APPENDER].iter().all(|name| wanted(name).crc32().is_none()));
+    assert!([APPENDER, slave_of_appender.as_str()].iter().all(|name| !wanted(name).is_immutable()));
 }
 
 fn job(name: &str, edit: impl Fn(&mut Job)) -> Fetch {
-    let (file, conditions) = (wanted(name), Conditions::default());
-    let mut job = Job { file, head: false, range: None, ranges_max: usize::MAX, flv: None, conditions };
+    let mut job = Job::whole(wanted(name));
     edit(&mut job);
     Fetch::new(job)
 }
@@ -252,6 +257,23 @@ fn a_file_of_unknown_size_takes_two_round_trips() {
     let mut fetch = job(APPENDER, |_| {});
     let Step::Answer { answer, .. } = fetch.feed(&info_reply(0, 77)) else { panic!() };
     assert_eq!((answer.status, answer.length()), (200, Some(0)));
+}
+
+#[test]
+fn what_a_storage_said_can_be_read_again() {
+    let size = |name: &str, said: &[u8]| Fetch::recall(wanted(name), said).map(|answer| answer.file.size);
+    let download = |size| reply(size, 0);
+    let both = [info_reply(5000, 9), download(5000)].concat();
+    assert_eq!(size(NORMAL, &download(11)), Some(11));
+    assert_eq!(size(TRUNK, &both), Some(5000));
+    assert_eq!(size(SLAVE, &both), Some(5000));
+    assert_eq!(size(SLAVE, &info_reply(0, 9)), Some(0));
+    for wrong in [&[][..], &download(11)[..9], &download(12), &reply(0, 2), &[0; 10], &both] {
+        assert_eq!(size(NORMAL, wrong), None);
+    }
+    for wrong in [&[][..], &info_reply(5000, 9), &both[..59], &[&both[..], b"x"].concat(), &download(11)] {
+        assert_eq!(size(SLAVE, wrong), None);
+    }
 }
 
 #[test]

@@ -72,6 +72,14 @@ impl Nginx {
         nginx
     }
 
+    /// Stops it, and starts it with what the files say now.
+    pub fn restart(&mut self) {
+        self.process.stop();
+        let mut command = command(self.dir.path());
+        self.process = Process::start("nginx", &mut command, self.dir.path().join("output"));
+        assert!(self.is_up(), "nginx does not listen: {}", self.log());
+    }
+
     /// Waits until it listens; false when it ended instead.
     fn is_up(&mut self) -> bool {
         let until = Instant::now() + Duration::from_secs(30);
@@ -138,10 +146,15 @@ fn prepare(name: &str, setup: &Setup) -> (tempfile::TempDir, u16, Command) {
     );
     let settings = settings.replace("ROOT", &dir.path().display().to_string());
     std::fs::write(dir.path().join("mod_fastdfs.conf"), settings).unwrap();
-    let mut command = Command::new(programs::nginx());
-    command.arg("-e").arg(dir.path().join("error.log")).arg("-p").arg(dir.path());
-    command.arg("-c").arg(dir.path().join("nginx.conf"));
+    let command = command(dir.path());
     (dir, port, command)
+}
+
+fn command(dir: &Path) -> Command {
+    let mut command = Command::new(programs::nginx());
+    command.arg("-e").arg(dir.join("error.log")).arg("-p").arg(dir);
+    command.arg("-c").arg(dir.join("nginx.conf"));
+    command
 }
 
 /// Writes a file, with its folders.
