@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fdfs_core::ident::{Extension, GroupName};
+use fdfs_core::settings::OnTimeout;
 use fdfs_core::wire::storage::{Download, GroupAndName, Upload};
-use fdfs_core::wire::{Header, cmd};
+use fdfs_core::wire::{Header, MinCopies, cmd};
 use fdfs_net::{CallError, Peer, Timeouts};
 use tokio::task::LocalSet;
+use zerocopy::IntoBytes;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Load {
     pub size: usize,
     /// Files to delete: what an answer to an upload named.
     pub files: Vec<Bytes>,
+    /// Members that have a change before its answer; 0: as configured.
+    pub copies: u32,
 }
 
 /// What it took.
@@ -88,7 +92,7 @@ impl Load {
         connections: usize,
         size: usize,
     ) -> Self {
-        Self { addr, operation, operations, connections, size, files: Vec::new() }
+        Self { addr, operation, operations, connections, size, files: Vec::new(), copies: 0 }
     }
 
     /// Runs it on this thread. For downloads and appends, one file for each connection is uploaded before and deleted afterwards.
@@ -108,7 +112,11 @@ impl Load {
         let mut files = self.files.chunks(each);
         for _ in 0..self.connections {
             let wait = Duration::from_secs(60);
-            let peer = Peer::connect(self.addr, Timeouts { connect: wait, network: wait }, None).await?;
+            let mut peer = Peer::connect(self.addr, Timeouts { connect: wait, network: wait }, None).await?;
+            if self.copies > 0 {
+                let wish = MinCopies::new(self.copies, wait, Some(OnTimeout::Fail));
+                peer.ask(cmd::MIN_COPIES, wish.as_bytes(), 0).await?;
+            }
             let lane = Lane { peer, command: self.command(), body: Vec::new(), own: Bytes::new() };
             let files = files.next().unwrap_or_default().to_vec();
             lanes.push(lane.prepare(self, files).await?);

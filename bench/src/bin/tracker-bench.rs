@@ -84,7 +84,10 @@ fn start_echo() -> Result<(Echo, SocketAddr), Failure> {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    let tracker = Tracker::start("127.0.0.1", "check_active_interval = 36000\nmax_connections = 1024\n")?;
+    // As many threads as the echo server has: the fewer connections a thread has, the more often it sleeps.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let conf = format!("check_active_interval = 36000\nmax_connections = 1024\nwork_threads = {threads}\n");
+    let tracker = Tracker::start("127.0.0.1", &conf)?;
     let (echo, echo_addr) = start_echo()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _members = runtime.block_on(join(tracker.addr))?;
