@@ -10,7 +10,7 @@ use std::time::Duration;
 use fdfs_core::binlog::{Mark, Op, Pos, Record, Ticket, Window};
 use fdfs_core::ident::{StorageId, StorageStatus};
 use fdfs_net::{CancellationToken, Peer};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::agree::Start;
 use super::lane::{Job, Lane, Outbox, is_peers_trouble};
@@ -51,6 +51,10 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 const TROUBLE_MAX: usize = 32;
 /// How long what is under way may take at an end.
 const DRAIN: Duration = Duration::from_secs(2);
+/// When only so many records were new, those of the next moment go together: a wake-up for each costs more than the record.
+/// A change after a pause goes at once all the same, and so does one whose answer waits for copies.
+const FEW: usize = 2;
+const GATHER: Duration = Duration::from_millis(1);
 /// Largest difference between the time of a change and the moment its record is written, s.
 const MARGIN: i64 = 2;
 
@@ -97,6 +101,7 @@ pub struct Stream<'a> {
     told: i64,
     told_at: Instant,
     pause_until: Option<Instant>,
+    gather_until: Option<Instant>,
 }
 
 impl<'a> Stream<'a> {
@@ -155,6 +160,7 @@ impl<'a> Stream<'a> {
             told: 0,
             told_at: now,
             pause_until: None,
+            gather_until: None,
         })
     }
 
@@ -174,10 +180,12 @@ impl<'a> Stream<'a> {
             }
             // Records of own changes tell of themselves; the others are looked at with every tick.
             let may_read = self.next.is_none() && self.may_fill();
+            let gathered = sleep_until(self.gather_until.unwrap_or_else(Instant::now));
             tokio::select! {
                 () = outbox.wait() => self.collect()?,
                 _ = news.changed(), if may_read => {}
-                () = progress.asked() => {}
+                () = progress.asked() => self.gather_until = None,
+                () = gathered, if self.gather_until.is_some() => self.gather_until = None,
                 _ = changes.changed() => {
                     let status = self.storage.members.get(self.peer).map(|member| member.status);
                     if !matches!(status, Some(StorageStatus::Active | StorageStatus::Syncing)) {
@@ -212,6 +220,7 @@ impl<'a> Stream<'a> {
             && self.window.len() < HELD_MAX
             && self.window.waiting() < WAITING_MAX
             && self.pause_until.is_none_or(|until| until <= Instant::now())
+            && self.gather_until.is_none()
     }
 
     fn depth(&self) -> usize {
@@ -227,7 +236,12 @@ impl<'a> Stream<'a> {
             self.dispatch(ticket, record, end).await?;
         }
         while self.may_fill() {
-            let Some(item) = self.next_item().await? else { break };
+            let Some(item) = self.next_item().await? else {
+                if (1..=FEW).contains(&sent) {
+                    self.gather_until = Some(Instant::now() + GATHER);
+                }
+                break;
+            };
             match item.record {
                 Ok(record) if !self.wants(&record) => self.skip(item.end),
                 Ok(record) if !self.own && self.window.is_ahead(&record) => {
