@@ -243,4 +243,15 @@ fn damaged_and_lost_files_are_found_and_healed() {
     wait_same("all is there again", &bases, 30);
     let (code, text) = verify(&["--deep"]);
     assert_eq!((code, text.lines().count()), (Some(0), 1), "{text}");
+
+    // A folder that cannot be read is no empty one: nothing is said of its files.
+    let folder = data.join(&bad[4..9]);
+    let kept = folder.with_extension("kept");
+    std::fs::rename(&folder, &kept).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let (code, text) = verify(&["--repair"]);
+    assert_eq!((code, text.contains("missing")), (Some(2), false), "{text}");
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&kept, &folder).unwrap();
+    assert_eq!(verify(&[]).0, Some(0));
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fdfs_core::fileid::FileName;
 use fdfs_core::ident::GroupName;
 use fdfs_core::wire::{Header, Status, cmd};
@@ -38,7 +39,14 @@ struct Entry {
     crc: u32,
 }
 
-type Entries = BTreeMap<String, Entry>;
+type Failure = Box<dyn std::error::Error>;
+type Entries<'a> = BTreeMap<&'a [u8], Entry>;
+
+/// What the members have in a directory of the first level.
+struct Listed {
+    path: u8,
+    answers: [Bytes; 2],
+}
 
 #[derive(Default)]
 struct Found {
@@ -95,82 +103,88 @@ fn parse(args: Vec<String>) -> Option<Args> {
     })
 }
 
-async fn compare(args: &Args) -> Result<Found, CallError> {
-    // A deep look at many large files takes its time.
-    let wait = Timeouts { connect: Duration::from_secs(10), network: Duration::from_secs(600) };
-    let mut peers = [
-        Peer::connect(args.members[0], wait, None).await?,
-        Peer::connect(args.members[1], wait, None).await?,
-    ];
+async fn compare(args: &Args) -> Result<Found, Failure> {
+    let [one, other] = args.members;
+    let (mut one, mut other) = (connect(one).await?, connect(other).await?);
     let mut found = Found::default();
-    for path in 0..=LEVEL {
-        for high in 0..=LEVEL {
-            let [one, other] = &mut peers;
-            let (first, second) = tokio::join!(ask(args, one, path, high), ask(args, other, path, high));
-            let (Some(first), Some(second)) = (first?, second?) else { return Ok(found) };
-            directory(args, &mut peers, [first, second], &mut found).await?;
+    let mut listed = None;
+    for (path, high) in (0..=LEVEL).flat_map(|path| (0..=LEVEL).map(move |high| (path, high))) {
+        // The members list the next directory while this one is compared.
+        let asking =
+            async { tokio::join!(ask(args, &mut one, path, high), ask(args, &mut other, path, high)) };
+        let ((first, second), done) = tokio::join!(asking, directory(args, listed.take(), &mut found));
+        done?;
+        match (first?, second?) {
+            (Some(first), Some(second)) => listed = Some(Listed { path, answers: [first, second] }),
+            (None, None) => break,
+            (first, _) => {
+                let lacks = args.members[usize::from(first.is_some())];
+                return Err(format!("{lacks} has no store path M{path:02X}, the other member has").into());
+            }
         }
     }
+    directory(args, listed, &mut found).await?;
     Ok(found)
 }
 
+async fn connect(member: SocketAddr) -> Result<Peer, CallError> {
+    // A deep look at many large files takes its time.
+    let wait = Timeouts { connect: Duration::from_secs(10), network: Duration::from_secs(600) };
+    Peer::connect(member, wait, None).await
+}
+
 /// The files of one directory; `None`: no such store path.
-async fn ask(args: &Args, peer: &mut Peer, path: u8, high: u8) -> Result<Option<Entries>, CallError> {
+async fn ask(args: &Args, peer: &mut Peer, path: u8, high: u8) -> Result<Option<Bytes>, CallError> {
     let mut body = args.group.field().raw().to_vec();
     body.extend_from_slice(&[path, high, u8::from(args.deep)]);
-    let answer = match peer.ask(cmd::INVENTORY, &body, ANSWER_MAX).await {
-        Ok(answer) => answer,
-        Err(error) if path > 0 && high == 0 && error.status() == Some(Status::INVAL) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    match peer.ask(cmd::INVENTORY, &body, ANSWER_MAX).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if path > 0 && high == 0 && error.status() == Some(Status::INVAL) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// An answer by true names.
+fn entries(answer: &[u8]) -> Entries<'_> {
     let mut entries = Entries::new();
-    let mut rest = &answer[..];
+    let mut rest = answer;
     while let Some((head, after)) = rest.split_first_chunk::<22>() {
         let Some((name, after)) = after.split_at_checked(usize::from(head[0])) else { break };
         let number = |at: usize| u64::from_be_bytes(std::array::from_fn(|i| head[at + i]));
         let crc = u32::from_be_bytes([head[18], head[19], head[20], head[21]]);
-        let name = format!("M{path:02X}/{}", String::from_utf8_lossy(name));
         // A link's size is the length of its target's path, which may differ.
         let size = if head[1] == b'l' { 0 } else { number(2) };
         entries.insert(name, Entry { kind: head[1], size, crc });
         rest = after;
     }
-    Ok(Some(entries))
+    entries
 }
 
-async fn directory(
-    args: &Args,
-    peers: &mut [Peer; 2],
-    [mut first, second]: [Entries; 2],
-    found: &mut Found,
-) -> Result<(), CallError> {
+async fn directory(args: &Args, listed: Option<Listed>, found: &mut Found) -> Result<(), CallError> {
+    let Some(Listed { path, answers: [first, second] }) = listed else { return Ok(()) };
+    let (mut first, second) = (entries(&first), entries(&second));
+    let logic = |name: &[u8]| format!("M{path:02X}/{}", String::from_utf8_lossy(name));
     for (name, theirs) in second {
         found.files += 1;
-        match first.remove(&name) {
-            None => missing(args, peers, 0, &name, found).await?,
+        match first.remove(name) {
+            None => missing(args, 0, &logic(name), found).await?,
             Some(ours) if ours == theirs => {}
-            Some(ours) => different(args, peers, &name, [&ours, &theirs], found).await?,
+            Some(ours) => different(args, &logic(name), [&ours, &theirs], found).await?,
         }
     }
     for name in first.into_keys() {
         found.files += 1;
-        missing(args, peers, 1, &name, found).await?;
+        missing(args, 1, &logic(name), found).await?;
     }
     Ok(())
 }
 
 /// The member `at` lacks a file of the other.
-async fn missing(
-    args: &Args,
-    peers: &mut [Peer; 2],
-    at: usize,
-    name: &str,
-    found: &mut Found,
-) -> Result<(), CallError> {
+async fn missing(args: &Args, at: usize, name: &str, found: &mut Found) -> Result<(), CallError> {
     found.missing[at] += 1;
     say(&format!("missing at {}: {name}", args.members[at]));
     if args.repair {
-        match repair(args, peers, at, name, false).await? {
+        match repair(args, at, name, false).await? {
             Status::OK => found.repaired += 1,
             Status::EXIST => {
                 found.deleted += 1;
@@ -189,7 +203,6 @@ async fn missing(
 
 async fn different(
     args: &Args,
-    peers: &mut [Peer; 2],
     name: &str,
     entries: [&Entry; 2],
     found: &mut Found,
@@ -211,26 +224,21 @@ async fn different(
         let source = blob.source.to_string();
         usize::from(args.members[0].ip().to_string() == source)
     };
-    match repair(args, peers, bad, name, true).await? {
+    match repair(args, bad, name, true).await? {
         Status::OK => found.repaired += 1,
         status => say(&format!("not repaired, {}: {name}", status.text())),
     }
     Ok(())
 }
 
-async fn repair(
-    args: &Args,
-    peers: &mut [Peer; 2],
-    at: usize,
-    name: &str,
-    replace: bool,
-) -> Result<Status, CallError> {
+async fn repair(args: &Args, at: usize, name: &str, replace: bool) -> Result<Status, CallError> {
     let mut body = args.group.field().raw().to_vec();
     body.extend_from_slice(&[0; 16]);
     body.extend_from_slice(name.as_bytes());
     let head = Header { status: u8::from(replace), ..Header::request(cmd::REPAIR, body.len() as u64) };
-    peers[at].send(head, &[&body]).await?;
-    Ok(peers[at].recv(1024).await?.status)
+    let mut peer = connect(args.members[at]).await?;
+    peer.send(head, &[&body]).await?;
+    Ok(peer.recv(1024).await?.status)
 }
 
 /// One line; the reader of a pipe may have gone.
