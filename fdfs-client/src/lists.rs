@@ -8,7 +8,7 @@ use fdfs_core::wire::cluster_stat::{StorageStats, TrackerStat, VolumeStats};
 use fdfs_core::wire::explain::{self, ExplainHead};
 use fdfs_core::wire::lag::{self, LagRecord};
 use fdfs_core::wire::list::{GroupRecord, StorageRecord};
-use fdfs_core::wire::query::put_group;
+use fdfs_core::wire::query::put_group_and_id;
 use fdfs_core::wire::{BadMessage, Status, Text, cmd};
 
 use crate::client::{Again, Client};
@@ -193,9 +193,6 @@ fn is(wanted: Option<bool>) -> u8 {
 /// `group 16 | optional id` of the commands on groups and storages.
 pub(crate) fn group_and_id(group: GroupName, id: Option<StorageId>) -> Vec<u8> {
     let mut body = Vec::new();
-    put_group(&mut body, group);
-    if let Some(id) = id {
-        body.extend_from_slice(id.bytes());
-    }
+    put_group_and_id(&mut body, group, id);
     body
 }

@@ -70,6 +70,12 @@ pub fn wire(bytes: &[u8]) {
     let _ = (peer::next_leader(body), peer::Ping::parse(body), explain::parse(body));
     let _ = (identity::NamedAddr::parse(body), identity::MyIp::parse(body), identity::IdsPage::parse(body));
     let _ = identity::GroupOf::parse(body).map(|asked| asked.addr());
+    if let Ok(lines) = identity::IdsLines::parse(body) {
+        written(body, |out| lines.put(out));
+    }
+    if let Ok(piece) = peer::SysFilePiece::parse(body) {
+        written(body, |out| piece.put(out));
+    }
     let _ =
         (report::Brief::parse_any(body), report::StatusReport::parse(body), report::IpChange::parse(body));
     let _ = list::GroupRecord::parse_list(body);

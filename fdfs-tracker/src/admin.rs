@@ -7,8 +7,8 @@ use bytes::{BufMut, BytesMut};
 use fdfs_core::cluster::{PeerStatus, Refusal, storage_ids_page};
 use fdfs_core::ident::{GroupName, StorageId, StorageStatus};
 use fdfs_core::settings::{STORAGE_PORT, StorageIds};
-use fdfs_core::wire::cluster_stat::{StorageStat, TrackerStat, VolumeStat};
-use fdfs_core::wire::identity::{GroupOf, IdsPage, MyIp, NamedAddr};
+use fdfs_core::wire::cluster_stat::{StorageStat, StorageStats, TrackerStat, VolumeStat, VolumeStats};
+use fdfs_core::wire::identity::{GroupOf, IdsLines, IdsPage, MyIp, NamedAddr};
 use fdfs_core::wire::list::stat;
 use fdfs_core::wire::{Status, Text, cmd};
 use zerocopy::IntoBytes;
@@ -72,7 +72,7 @@ impl Admin<'_> {
         let asked = IdsPage::parse(&self.request.body)?;
         let Some(ids) = self.ids() else {
             if asked.allow_empty {
-                out.put_bytes(0, 8);
+                IdsLines { total: 0, here: 0, lines: &[] }.put(out);
                 return Ok(());
             }
             return Err(Refusal::new(Status::OPNOTSUPP, "storage ids are not in use"));
@@ -81,9 +81,7 @@ impl Admin<'_> {
         let start = start.ok_or(Refusal::new(Status::INVAL, "no such index"))?;
         // The readers' buffers hold 8 KiB, less the two counts and the header.
         let (count, text) = storage_ids_page(&ids, start, 8000);
-        out.put_i32(i32::try_from(ids.entries.len()).unwrap_or(i32::MAX));
-        out.put_i32(i32::try_from(count).unwrap_or(i32::MAX));
-        out.put_slice(text.as_bytes());
+        IdsLines { total: ids.entries.len(), here: count, lines: text.as_bytes() }.put(out);
         Ok(())
     }
 
@@ -178,9 +176,8 @@ impl Admin<'_> {
         if !self.state.trackers.leading() {
             return Err(Refusal::new(Status::OPNOTSUPP, "this tracker does not lead"));
         }
-        let (shared, now, at) = (self.request.shared, crate::now(), out.len());
-        out.put_u8(0);
-        let mut count = 0u8;
+        let (shared, now) = (self.request.shared, crate::now());
+        let mut all = Vec::new();
         for tracker in self.state.trackers.list() {
             let addr = tracker.first();
             let leads = self.state.trackers.leader_addr() == Some(addr);
@@ -196,8 +193,7 @@ impl Admin<'_> {
             if dropped {
                 continue;
             }
-            count = count.saturating_add(1);
-            let stat = TrackerStat {
+            all.push(TrackerStat {
                 host: host(addr),
                 is_leader: leads.into(),
                 is_active: active.into(),
@@ -205,10 +201,9 @@ impl Admin<'_> {
                 version: Text::cut(&told.version),
                 up_time: I64::new(told.up_time),
                 last_heartbeat: I64::new(told.last_ping),
-            };
-            out.put_slice(stat.as_bytes());
+            });
         }
-        set(out, at, &[count]);
+        TrackerStat::put_all(&all, out);
         Ok(())
     }
 
@@ -216,9 +211,7 @@ impl Admin<'_> {
         exact(&self.request.body, 4)?;
         let &[by, op, status, trunk] = self.request.body.as_ref() else { return Ok(()) };
         let conf = &self.request.shared.conf;
-        out.put_slice(&[u8::from(conf.use_storage_id), u8::from(conf.use_trunk_file)]);
-        let (at, mut count) = (out.len(), 0i32);
-        out.put_i32(0);
+        let mut storages = Vec::new();
         for group in self.state.cluster.groups() {
             for storage in group.storages() {
                 let is_trunk = group.trunk_server == Some(storage.id);
@@ -227,8 +220,7 @@ impl Admin<'_> {
                 if (by & 1 != 0 && is_trunk != (trunk != 0)) || (by & 2 != 0 && !by_status) {
                     continue;
                 }
-                count = count.saturating_add(1);
-                let told = StorageStat {
+                storages.push(StorageStat {
                     id: storage.id.field(),
                     host: host(storage.addr_for(self.session.peer.ip())),
                     is_trunk_server: is_trunk.into(),
@@ -237,11 +229,10 @@ impl Admin<'_> {
                     version: Text::cut(storage.version.raw()),
                     up_time: I64::new(storage.up_time),
                     last_heartbeat: storage.stat.counters[stat::LAST_HEART_BEAT],
-                };
-                out.put_slice(told.as_bytes());
+                });
             }
         }
-        set(out, at, &count.to_be_bytes());
+        StorageStats { storage_ids: conf.use_storage_id, trunk: conf.use_trunk_file, storages }.put(out);
         Ok(())
     }
 
@@ -249,9 +240,7 @@ impl Admin<'_> {
         exact(&self.request.body, 4)?;
         let &[by, disk_only, trunk_only, space_only] = self.request.body.as_ref() else { return Ok(()) };
         let rules = &self.request.shared.rules();
-        out.put_u8(u8::from(rules.use_trunk));
-        let (at, mut count) = (out.len(), 0i32);
-        out.put_i32(0);
+        let mut volumes = Vec::new();
         for group in self.state.cluster.groups() {
             let (reserved, available, disk, trunk) = group.volume(rules);
             let dropped = (by & 1 != 0 && disk != (disk_only != 0))
@@ -260,8 +249,7 @@ impl Admin<'_> {
             if dropped {
                 continue;
             }
-            count = count.saturating_add(1);
-            let told = VolumeStat {
+            volumes.push(VolumeStat {
                 name: Text::cut(group.name.bytes()),
                 total_mb: I64::new(group.total_mb),
                 free_mb: I64::new(group.free_mb),
@@ -270,10 +258,9 @@ impl Admin<'_> {
                 trunk_free_mb: I64::new(group.trunk_free_mb),
                 disk_available: disk.into(),
                 trunk_available: trunk.into(),
-            };
-            out.put_slice(told.as_bytes());
+            });
         }
-        set(out, at, &count.to_be_bytes());
+        VolumeStats { trunk: rules.use_trunk, volumes }.put(out);
         Ok(())
     }
 
@@ -298,13 +285,6 @@ impl Admin<'_> {
 /// A `host` field of 52 bytes.
 fn host(addr: SocketAddr) -> Text<52> {
     Text::cut(addr.to_string().as_bytes())
-}
-
-/// Overwrites a count once it is known.
-fn set(out: &mut BytesMut, at: usize, count: &[u8]) {
-    if let Some(field) = out.get_mut(at..at + count.len()) {
-        field.copy_from_slice(count);
-    }
 }
 
 /// The version field.

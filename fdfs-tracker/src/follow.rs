@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 
 use fdfs_core::ident::{GroupName, StorageId};
-use fdfs_core::wire::{Status, cmd};
+use fdfs_core::wire::peer::{JoinLeader, Ping, TrunkPair};
+use fdfs_core::wire::{Status, Text, cmd};
 use fdfs_net::{CallError, Peer};
+use zerocopy::byteorder::big_endian::I32;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::PROTOCOL_VERSION;
 use crate::link::{ANSWER_MAX, connect};
@@ -75,35 +78,35 @@ impl Link {
             Some(peer) => peer,
             None => {
                 let mut peer = connect(shared, self.leader).await?;
-                peer.ask(cmd::TRACKER_JOIN_LEADER, &join_body(shared), 0).await?;
+                peer.ask(cmd::TRACKER_JOIN_LEADER, join_leader(shared).as_bytes(), 0).await?;
                 tracing::info!("following the tracker leader {}", self.leader);
                 shared.meetings.arrange(self.leader);
                 peer
             }
         };
-        let figures = shared.connections.figures().map(i32::to_be_bytes).concat();
-        let answer = peer.ask(cmd::TRACKER_PING_LEADER, &figures, ANSWER_MAX).await?;
+        let figures = Ping { connections: shared.connections.figures().map(I32::new) };
+        let answer = peer.ask(cmd::TRACKER_PING_LEADER, figures.as_bytes(), ANSWER_MAX).await?;
         self.peer = Some(peer);
         Ok(answer)
     }
 }
 
-fn join_body(shared: &Shared) -> [u8; 24] {
-    let mut body = [0; 24];
-    let version = PROTOCOL_VERSION.as_bytes();
-    body[..8].copy_from_slice(&shared.started.to_be_bytes());
-    body[8..8 + version.len()].copy_from_slice(version);
-    body[16..].copy_from_slice(&i64::from(shared.port).to_be_bytes());
-    body
+fn join_leader(shared: &Shared) -> JoinLeader {
+    JoinLeader {
+        up_time: shared.started.into(),
+        version: Text::cut(PROTOCOL_VERSION.as_bytes()),
+        port: i64::from(shared.port).into(),
+    }
 }
 
 /// Takes over the trunk servers that the leader knows.
 fn learn(shared: &Shared, pairs: &[u8]) {
-    let known = |pair: &[u8]| {
-        let (group, id) = pair.split_at_checked(16)?;
-        Some((GroupName::from_field(group).ok()?, StorageId::from_field(id).ok()?))
+    let known = |pair: &TrunkPair| {
+        let group = GroupName::from_field(pair.group.raw()).ok()?;
+        Some((group, StorageId::from_field(pair.trunk_server.raw()).ok()?))
     };
-    let pairs: Vec<(GroupName, Option<StorageId>)> = pairs.chunks_exact(32).filter_map(known).collect();
+    let pairs = <[TrunkPair]>::ref_from_bytes(pairs).unwrap_or_default();
+    let pairs: Vec<(GroupName, Option<StorageId>)> = pairs.iter().filter_map(known).collect();
     if pairs.is_empty() {
         return;
     }

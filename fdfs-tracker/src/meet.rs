@@ -10,9 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use fdfs_core::cluster::persist::Files;
 use fdfs_core::cluster::{Cluster, PeerStatus, Removals, TrackerAddr, Trackers, winner};
+use fdfs_core::wire::peer::{SysFilePiece, SysFileRequest};
 use fdfs_core::wire::{Status, cmd};
 use fdfs_net::{CallError, CancellationToken, Peer};
 use tokio::sync::{Mutex, Notify};
+use zerocopy::IntoBytes;
 
 use crate::link::{Outcome, ask_all, connect};
 use crate::owner::State;
@@ -190,13 +192,11 @@ async fn read_all(shared: &Shared, addr: SocketAddr) -> Result<Read, CallError> 
 async fn read_one(peer: &mut Peer, index: u8) -> Result<Vec<u8>, CallError> {
     let mut made = Vec::new();
     loop {
-        let mut request = [0; 9];
-        request[0] = index;
-        request[1..].copy_from_slice(&(made.len() as i64).to_be_bytes());
-        let answer: Bytes = peer.ask(cmd::TRACKER_GET_ONE_SYS_FILE, &request, 8 + PIECE).await?;
-        let Some((size, piece)) = answer.split_first_chunk::<8>() else { break };
+        let request = SysFileRequest { index, offset: (made.len() as i64).into() };
+        let answer: Bytes = peer.ask(cmd::TRACKER_GET_ONE_SYS_FILE, request.as_bytes(), 8 + PIECE).await?;
+        let Ok(SysFilePiece { size, piece }) = SysFilePiece::parse(&answer) else { break };
         made.extend_from_slice(piece);
-        let size = usize::try_from(i64::from_be_bytes(*size)).unwrap_or(0).min(FILE_MAX);
+        let size = usize::try_from(size).unwrap_or(0).min(FILE_MAX);
         if piece.is_empty() || made.len() >= size {
             break;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use fdfs_core::cluster::{Effects, Group, Leader, Refusal, TrackerAddr};
-use fdfs_core::wire::peer::{self, JoinLeader, Ping, SysFileRequest, TrunkPair};
+use fdfs_core::wire::peer::{self, JoinLeader, Ping, SysFilePiece, SysFileRequest, TrunkPair};
 use fdfs_core::wire::{Status, cmd};
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::I32;
@@ -137,7 +137,6 @@ fn one_file(session: &Session, request: &Request<'_>, out: &mut BytesMut) -> Res
     let bad = Refusal::new(Status::INVAL, "no such file or offset");
     let files = session.files.as_ref().map_or_else(|| SysFiles::of(request.shared), Arc::clone);
     let (size, piece) = files.piece(request.shared, asked.index, asked.offset.get()).ok_or(bad)?;
-    out.put_i64(size);
-    out.put_slice(&piece);
+    SysFilePiece { size, piece: &piece }.put(out);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Statistics of trackers, storages and groups: commands 96, 97 and 98 (protocol 3.8).
 
+use bytes::BufMut;
 use zerocopy::byteorder::big_endian::{I32, I64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -100,6 +101,12 @@ impl TrackerStat {
         let (count, rest) = body.split_first().ok_or_else(|| wrong.clone())?;
         records(rest, usize::from(*count), wrong)
     }
+
+    /// Writes the answer of 96.
+    pub fn put_all(all: &[Self], out: &mut impl BufMut) {
+        out.put_u8(u8::try_from(all.len()).unwrap_or(u8::MAX));
+        out.put_slice(all.as_bytes());
+    }
 }
 
 impl StorageStats {
@@ -110,6 +117,13 @@ impl StorageStats {
         let (count, rest) = counted(rest, &wrong)?;
         Ok(Self { storage_ids: ids != 0, trunk: trunk != 0, storages: records(rest, count, wrong)? })
     }
+
+    /// Writes the answer.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_slice(&[self.storage_ids.into(), self.trunk.into()]);
+        out.put_i32(i32::try_from(self.storages.len()).unwrap_or(i32::MAX));
+        out.put_slice(self.storages.as_bytes());
+    }
 }
 
 impl VolumeStats {
@@ -119,6 +133,13 @@ impl VolumeStats {
         let (trunk, rest) = body.split_first().ok_or_else(|| wrong.clone())?;
         let (count, rest) = counted(rest, &wrong)?;
         Ok(Self { trunk: *trunk != 0, volumes: records(rest, count, wrong)? })
+    }
+
+    /// Writes the answer.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_u8(self.trunk.into());
+        out.put_i32(i32::try_from(self.volumes.len()).unwrap_or(i32::MAX));
+        out.put_slice(self.volumes.as_bytes());
     }
 }
 

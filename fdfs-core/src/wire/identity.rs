@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::BufMut;
+
 use super::{BadMessage, Text};
 use crate::ident::GroupName;
 
@@ -34,6 +36,16 @@ impl NamedAddr {
         };
         Ok(Self { group: GroupName::from_field(group).ok(), ip, port })
     }
+
+    /// Writes the body in the form that says as much.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_slice(self.group.map_or(Text::EMPTY, |group| group.field()).raw());
+        let text = match (self.ip, self.port) {
+            (Some(ip), Some(port)) => SocketAddr::new(ip, port).to_string(),
+            (ip, _) => ip.map_or_else(String::new, |ip| ip.to_string()),
+        };
+        out.put_slice(text.as_bytes());
+    }
 }
 
 /// Request of GET_MY_IP (60): `group 17 | port 4`; before 6.16 the group alone, 16.
@@ -54,6 +66,15 @@ impl MyIp {
             _ => return Err(BadMessage::Length { got: body.len() as u64, want: "16 or 21" }),
         };
         Ok(Self { group: body.get(..16).and_then(|group| GroupName::from_field(group).ok()), port })
+    }
+
+    /// Writes the body, with a port as since 6.16.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_slice(self.group.map_or(Text::EMPTY, |group| group.field()).raw());
+        if let Some(port) = self.port {
+            out.put_u8(0);
+            out.put_i32(port.into());
+        }
     }
 }
 
@@ -77,6 +98,45 @@ impl IdsPage {
         };
         Ok(Self { start: usize::try_from(i32::from_be_bytes(*start)).ok(), allow_empty })
     }
+
+    /// Writes the body as since 6.11: the existing tracker takes no other.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_i32(self.start.and_then(|start| i32::try_from(start).ok()).unwrap_or(-1));
+        out.put_u8(self.allow_empty.into());
+    }
+}
+
+/// Answer of FETCH_STORAGE_IDS (69): `entries in all 4 | entries here 4 | lines`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdsLines<'a> {
+    /// Entries in all.
+    pub total: usize,
+    /// Entries in this answer.
+    pub here: usize,
+    /// A line of `storage_ids.conf` for each.
+    pub lines: &'a [u8],
+}
+
+impl<'a> IdsLines<'a> {
+    /// Reads the body.
+    pub fn parse(body: &'a [u8]) -> Result<Self, BadMessage> {
+        let wrong = BadMessage::Length { got: body.len() as u64, want: "8 + lines" };
+        let (total, rest) = body.split_first_chunk::<4>().ok_or_else(|| wrong.clone())?;
+        let (here, lines) = rest.split_first_chunk::<4>().ok_or(wrong)?;
+        let count = |field: &[u8; 4]| {
+            usize::try_from(i32::from_be_bytes(*field))
+                .map_err(|_| BadMessage::Field("number of storage ids"))
+        };
+        Ok(Self { total: count(total)?, here: count(here)?, lines })
+    }
+
+    /// Writes the body.
+    pub fn put(&self, out: &mut impl BufMut) {
+        for count in [self.total, self.here] {
+            out.put_i32(i32::try_from(count).unwrap_or(i32::MAX));
+        }
+        out.put_slice(self.lines);
+    }
 }
 
 /// Request of GET_GROUP_NAME (109): `ip text, or nothing for the sender's | port 4`.
@@ -94,6 +154,12 @@ impl<'a> GroupOf<'a> {
         let wrong = BadMessage::Length { got: body.len() as u64, want: "ip text + 4" };
         let (ip, port) = body.split_last_chunk::<4>().ok_or(wrong)?;
         Ok(Self { ip, port: u16::try_from(i32::from_be_bytes(*port)).ok() })
+    }
+
+    /// Writes the body.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_slice(self.ip);
+        out.put_i32(self.port.map_or(-1, i32::from));
     }
 
     /// The address, or `None` when the text is none.
@@ -122,7 +188,11 @@ mod tests {
             (b"[fe80::1]:5", "fe80::1".parse().ok(), Some(5)),
             (b"fe80::1", "fe80::1".parse().ok(), None),
         ] {
-            assert_eq!(NamedAddr::parse(&named(text)), Ok(NamedAddr { group, ip, port }));
+            let read = NamedAddr::parse(&named(text)).unwrap();
+            assert_eq!(read, NamedAddr { group, ip, port });
+            let mut out = Vec::new();
+            read.put(&mut out);
+            assert_eq!(NamedAddr::parse(&out), Ok(read));
         }
         for bad in [&b"10.0.0.1:"[..], b"10.0.0.1:70000", b"host:1", b"\xff", &[b'1'; 53]] {
             assert!(NamedAddr::parse(&named(bad)).is_err());
@@ -138,6 +208,9 @@ mod tests {
         assert_eq!(IdsPage::parse(&[0, 0, 0, 7]), Ok(IdsPage { start: Some(7), allow_empty: false }));
         assert_eq!(IdsPage::parse(&[255, 0, 0, 7, 1]), Ok(IdsPage { start: None, allow_empty: true }));
         assert!(IdsPage::parse(&[0; 3]).is_err() && IdsPage::parse(&[0; 6]).is_err());
+        let lines = IdsLines::parse(&[0, 0, 0, 9, 0, 0, 0, 1, b'x', b'\n']).unwrap();
+        assert_eq!((lines.total, lines.here, lines.lines), (9, 1, &b"x\n"[..]));
+        assert!(IdsLines::parse(&[0; 7]).is_err() && IdsLines::parse(&[255; 8]).is_err());
         let asked = GroupOf::parse(b"10.0.0.1\0\0\x59\xd8").unwrap();
         assert_eq!((asked.addr(), asked.port), ("10.0.0.1".parse().ok(), Some(23000)));
         assert!(GroupOf::parse(&[0; 3]).is_err());

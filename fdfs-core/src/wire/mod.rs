@@ -14,6 +14,8 @@ pub mod list;
 mod min_copies;
 pub mod peer;
 pub mod query;
+#[cfg(test)]
+mod recorded;
 pub mod report;
 mod status;
 pub mod storage;

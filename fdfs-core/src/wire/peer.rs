@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::BufMut;
 use zerocopy::byteorder::big_endian::{I32, I64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -19,7 +20,7 @@ pub struct JoinLeader {
     pub port: I64,
 }
 
-/// Request of GET_ONE_SYS_FILE (63), 9 bytes. The answer is the size of the file, 8 bytes, and a piece of it.
+/// Request of GET_ONE_SYS_FILE (63), 9 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct SysFileRequest {
@@ -27,6 +28,30 @@ pub struct SysFileRequest {
     pub index: u8,
     /// First byte wanted.
     pub offset: I64,
+}
+
+/// Answer of GET_ONE_SYS_FILE: `size 8 | piece`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SysFilePiece<'a> {
+    /// Bytes of the whole file.
+    pub size: i64,
+    /// Those from the offset on, as far as they fit.
+    pub piece: &'a [u8],
+}
+
+impl<'a> SysFilePiece<'a> {
+    /// Reads the answer.
+    pub fn parse(body: &'a [u8]) -> Result<Self, BadMessage> {
+        let wrong = BadMessage::Length { got: body.len() as u64, want: "8 + a piece" };
+        let (size, piece) = body.split_first_chunk::<8>().ok_or(wrong)?;
+        Ok(Self { size: i64::from_be_bytes(*size), piece })
+    }
+
+    /// Writes the answer.
+    pub fn put(&self, out: &mut impl BufMut) {
+        out.put_i64(self.size);
+        out.put_slice(self.piece);
+    }
 }
 
 /// Request of PING_LEADER (65), 12 bytes; before 6.15.5 empty.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::BufMut;
 
 use super::{AddrWidth, BadMessage, Text, put_ip_of};
-use crate::ident::GroupName;
+use crate::ident::{GroupName, StorageId};
 
 /// `group 16` of commands 90, 104, 107 and 108.
 pub fn parse_group(body: &[u8]) -> Result<GroupName, BadMessage> {
@@ -45,6 +45,14 @@ impl<'a> FileQuery<'a> {
 /// Writes the 16-byte group field.
 pub fn put_group(out: &mut impl BufMut, group: GroupName) {
     out.put_slice(group.field().raw());
+}
+
+/// `group 16 | optional id` of the commands on groups and storages: 90, 92 to 94 and 108.
+pub fn put_group_and_id(out: &mut impl BufMut, group: GroupName, id: Option<StorageId>) {
+    put_group(out, group);
+    if let Some(id) = id {
+        out.put_slice(id.bytes());
+    }
 }
 
 /// A storage to store at: answer of 101 and 104, 40 or 70 bytes.

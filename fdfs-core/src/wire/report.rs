@@ -222,18 +222,6 @@ impl IpChange {
     }
 }
 
-/// Request of GET_MY_IP (60) as storages send it, 21 bytes (16, group alone, before 6.16).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub struct MyIpRequest {
-    /// Group.
-    pub group: Text<17>,
-    /// Port of the storage.
-    pub port: I32,
-}
-
-const _: () = assert!(size_of::<MyIpRequest>() == 21);
-
 /// News in the answers of 83, 84 and 89 (tracker 3.2). Followers send none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {

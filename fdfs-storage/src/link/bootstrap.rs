@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use fdfs_core::ident::{GroupName, StorageId};
 use fdfs_core::settings::StorageSettings;
-use fdfs_core::wire::report::MyIpRequest;
-use fdfs_core::wire::{Text, cmd};
+use fdfs_core::wire::cmd;
+use fdfs_core::wire::identity::{GroupOf, IdsLines, IdsPage, MyIp, NamedAddr};
 use fdfs_net::{CallError, CallErrorKind, Peer, Timeouts};
-use zerocopy::IntoBytes;
-use zerocopy::byteorder::big_endian::I32;
 
 use super::answers::Answers;
 use crate::identity::{Identity, Params};
@@ -148,7 +146,9 @@ async fn ask_one(settings: &StorageSettings, addr: SocketAddr) -> Result<Answers
 }
 
 async fn group_of(tracker: &mut Peer, port: u16) -> Result<GroupName, Failed> {
-    let body = tracker.ask(cmd::GET_GROUP_NAME, &i32::from(port).to_be_bytes(), 64).await;
+    let mut request = Vec::new();
+    GroupOf { ip: &[], port: Some(port) }.put(&mut request);
+    let body = tracker.ask(cmd::GET_GROUP_NAME, &request, 64).await;
     let body = body.map_err(|error| match error.status() {
         Some(_) => Failed::Refused(format!("group_name is not configured, and no tracker knows it: {error}")),
         None => Failed::Call(error),
@@ -161,8 +161,9 @@ pub(super) async fn own_ips(
     group: GroupName,
     port: u16,
 ) -> Result<Vec<IpAddr>, CallError> {
-    let request = MyIpRequest { group: Text::cut(group.bytes()), port: I32::new(i32::from(port)) };
-    let body = tracker.ask(cmd::GET_MY_IP, request.as_bytes(), 256).await?;
+    let mut request = Vec::new();
+    MyIp { group: Some(group), port: Some(port) }.put(&mut request);
+    let body = tracker.ask(cmd::GET_MY_IP, &request, 256).await?;
     let text = String::from_utf8_lossy(&body);
     let ips =
         text.trim_end_matches('\0').split(',').map(|ip| ip.trim().parse()).collect::<Result<Vec<_>, _>>();
@@ -185,8 +186,8 @@ async fn own_id(
         return StorageId::new(id.as_bytes())
             .map_err(|_| Failed::Refused(format!("server_id {id} is no id")));
     }
-    let mut request = group.field().raw().to_vec();
-    request.extend_from_slice(SocketAddr::new(ip, settings.port).to_string().as_bytes());
+    let mut request = Vec::new();
+    NamedAddr { group: Some(group), ip: Some(ip), port: Some(settings.port) }.put(&mut request);
     let body = tracker.ask(cmd::GET_SERVER_ID, &request, 64).await.map_err(|error| match error.status() {
         Some(_) => {
             Failed::Refused(format!("{ip}:{} of {group} is not in storage_ids.conf: {error}", settings.port))
@@ -199,17 +200,16 @@ async fn own_id(
 
 /// The whole `storage_ids.conf`, in as many answers as it takes (protocol 3.9).
 pub(super) async fn all_ids(tracker: &mut Peer) -> Result<String, CallError> {
-    let (mut text, mut known) = (String::new(), 0i32);
+    let (mut text, mut known) = (String::new(), 0);
     loop {
-        let body = tracker.ask(cmd::FETCH_STORAGE_IDS, &known.to_be_bytes(), 1 << 20).await?;
-        let head = body.first_chunk::<8>().copied();
-        let Some([a, b, c, d, e, f, g, h]) = head else {
-            return Err(bad_call(tracker.addr(), "storage ids", "too short"));
-        };
-        let (total, here) = (i32::from_be_bytes([a, b, c, d]), i32::from_be_bytes([e, f, g, h]));
-        text += &String::from_utf8_lossy(body.get(8..).unwrap_or_default());
-        known = known.saturating_add(here);
-        if here <= 0 || known >= total {
+        let mut request = Vec::new();
+        IdsPage { start: Some(known), allow_empty: false }.put(&mut request);
+        let body = tracker.ask(cmd::FETCH_STORAGE_IDS, &request, 1 << 20).await?;
+        let page = IdsLines::parse(&body);
+        let page = page.map_err(|bad| bad_call(tracker.addr(), "storage ids", &bad.to_string()))?;
+        text += &String::from_utf8_lossy(page.lines);
+        known = known.saturating_add(page.here);
+        if page.here == 0 || known >= page.total {
             break;
         }
     }

@@ -13,9 +13,6 @@ use fdfs_core::ident::{GroupName, StorageId};
 use fdfs_core::wire::cluster_stat::{StorageStat, TrackerStat, VolumeStat};
 use fdfs_core::wire::list::{GroupRecord, StatBlock, StorageRecord};
 use fdfs_core::wire::peer::TrunkPair;
-use fdfs_core::wire::query::{
-    FetchAllForm, FetchTarget, StoreTarget, parse_fetch_all, parse_store_all, put_fetch_all, put_store_all,
-};
 use fdfs_core::wire::report::{Brief, Changes, JoinHead, StatusReport};
 use fdfs_core::wire::{AddrWidth as Width, IpField, Text, cmd};
 use serde_json::Value;
@@ -287,38 +284,9 @@ fn settled(command: u8, body: &[u8]) -> Vec<u8> {
     body
 }
 
-/// A recorded answer, read and written again by our types; `None` where no type has its own writer.
-fn again(command: u8, body: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    // `group 16`, records of 23 or 53 bytes, for commands to store at one byte more.
-    let width = |more: usize| if (body.len() - 16 - more).is_multiple_of(53) { Width::V6 } else { Width::V4 };
-    match command {
-        cmd::QUERY_STORE_WITHOUT_GROUP_ONE | cmd::QUERY_STORE_WITH_GROUP_ONE => {
-            StoreTarget::parse(body).unwrap().put(&mut out, width(1));
-        }
-        cmd::QUERY_STORE_WITHOUT_GROUP_ALL | cmd::QUERY_STORE_WITH_GROUP_ALL => {
-            let (group, addrs, path) = parse_store_all(body).unwrap();
-            put_store_all(&mut out, group, &addrs, path, width(1));
-        }
-        cmd::QUERY_FETCH_ONE | cmd::QUERY_UPDATE => FetchTarget::parse(body).unwrap().put(&mut out, width(0)),
-        cmd::QUERY_FETCH_ALL => {
-            let (group, addrs) = parse_fetch_all(body).unwrap();
-            put_fetch_all(&mut out, group, &addrs, width(0), FetchAllForm::EachPort);
-        }
-        cmd::STORAGE_BEAT | cmd::REPORT_DISK_USAGE | cmd::SYNC_REPORT => {
-            Changes::parse(body).unwrap().put(&mut out)
-        }
-        _ => return None,
-    }
-    Some(out)
-}
-
 /// Whether an answer is the recorded one. News to storages are who leads, which is told here once more when a follower
 /// joins, and who is a member, with the statuses of that moment.
 fn same(command: u8, got: &[u8], recorded: &[u8]) -> bool {
-    if let Some(again) = again(command, recorded) {
-        assert_eq!(again, recorded, "command {command}: written otherwise than it was read");
-    }
     if !matches!(command, cmd::STORAGE_BEAT | cmd::REPORT_DISK_USAGE | cmd::SYNC_REPORT) {
         return settled(command, got) == settled(command, recorded);
     }
