@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fdfs_core::ident::{StorageId, StorageStatus};
+use fdfs_core::wire::list::StorageRecord;
+use fdfs_core::wire::query::put_group_and_id;
 use fdfs_core::wire::report::{Brief, StatusReport, SyncSource, SyncSrcRequest};
-use fdfs_core::wire::{Text, cmd};
+use fdfs_core::wire::{AddrWidth, Status, Text, cmd};
 use fdfs_net::{CallError, Peer, Timeouts};
 use zerocopy::byteorder::big_endian::I32;
 use zerocopy::{FromBytes, IntoBytes};
@@ -118,6 +120,23 @@ impl Calls {
 
     async fn ask(&self, addr: SocketAddr, cmd: u8, body: &[u8]) -> Result<bytes::Bytes, CallError> {
         self.connect(addr).await?.ask(cmd, body, 8192).await
+    }
+}
+
+/// What this storage is to a tracker now; `None`: the tracker does not know it (command 92).
+pub(super) async fn own_status(
+    storage: &Storage,
+    tracker: &mut Peer,
+) -> Result<Option<StorageStatus>, CallError> {
+    let mut body = Vec::new();
+    put_group_and_id(&mut body, storage.identity.group, Some(storage.identity.id));
+    match tracker.ask(cmd::LIST_STORAGE, &body, StorageRecord::size(AddrWidth::V6)).await {
+        Ok(list) => {
+            let record = StorageRecord::parse_list(&list).ok().and_then(|list| list.first().copied());
+            Ok(record.and_then(|record| StorageStatus::from_wire(record.head.status).ok()))
+        }
+        Err(error) if error.status() == Some(Status::NOENT) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{I32, I64};
 
+use super::calls::own_status;
 use super::join::{join, notify};
 use super::merge::{is_living, merge};
 use super::moved::{self, CHANGELOG_MAX};
@@ -164,36 +165,39 @@ impl<'a> Session<'a> {
         body: &[u8],
         max: usize,
     ) -> Result<Bytes, CallError> {
-        let addr = self.tracker.addr();
-        match tokio::time::timeout(limit, self.tracker.ask(command, body, max)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let kind = ConnError::TimedOut(limit.as_secs()).into();
-                Err(CallError { addr, doing: "wait for the answer", kind })
-            }
-        }
+        within(limit, self.tracker.addr(), self.tracker.ask(command, body, max)).await
     }
 
     /// Tells a follower what the leader thinks of this storage (command 59): one that was away may believe that old
     /// files are still missing here.
     async fn correct(&mut self) -> Result<(), CallError> {
-        use StorageStatus::{Active, Offline, Online};
         let addr = self.trackers.addr(self.index);
-        if self.trackers.leader().is_none_or(|leader| leader == addr) {
+        let Some(leader) = self.trackers.leader().filter(|leader| *leader != addr) else { return Ok(()) };
+        let ours = self.storage.members.get(&self.storage.identity.id).map(|member| member.status);
+        let theirs = self.trackers.statuses.borrow()[self.index];
+        let (Some(ours), Some(theirs)) = (ours, theirs) else { return Ok(()) };
+        if agree(ours, theirs) {
             return Ok(());
         }
-        let Some(ours) = self.storage.members.get(&self.storage.identity.id).map(|member| member.status)
-        else {
+        // That is what they said a while ago: since then the source may have told them that its copy is complete.
+        let asked = own_status(self.storage, &mut self.tracker);
+        let Some(theirs) = within(ANSWER_TIME, addr, asked).await? else {
+            tracing::warn!(tracker = %addr, "the tracker has forgotten this storage: it joins again");
+            self.rejoin = true;
             return Ok(());
         };
-        let Some(theirs) = self.trackers.statuses.borrow()[self.index] else { return Ok(()) };
-        let live = |status| matches!(status, Offline | Online | Active);
-        if ours == theirs || (live(ours) && live(theirs)) {
+        self.trackers.statuses.borrow_mut()[self.index] = Some(theirs);
+        let asked = async { own_status(self.storage, &mut self.trackers.connect(leader).await?).await };
+        let Ok(Some(ours)) = within(ANSWER_TIME, leader, asked).await else { return Ok(()) };
+        if agree(ours, theirs) {
             return Ok(());
         }
         tracing::info!(tracker = %addr, leader = ours.name(), follower = theirs.name(), "the tracker is told our status");
         self.ask(cmd::CHANGE_STATUS, &[ours.wire()], 64).await?;
-        self.rejoin = true;
+        // What is in service is OFFLINE to the tracker now, until the beat that follows.
+        let told = if in_service(ours) { StorageStatus::Offline } else { ours };
+        self.trackers.statuses.borrow_mut()[self.index] = Some(told);
+        self.beat_at = Instant::now();
         Ok(())
     }
 
@@ -319,6 +323,26 @@ impl<'a> Session<'a> {
         self.rejoin |= merged.rejoin;
         Ok(())
     }
+}
+
+async fn within<T>(
+    limit: Duration,
+    addr: SocketAddr,
+    asked: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+        let kind = ConnError::TimedOut(limit.as_secs()).into();
+        Err(CallError { addr, doing: "wait for the answer", kind })
+    })
+}
+
+/// Has its files: such statuses follow each other by beats and connections alone.
+fn in_service(status: StorageStatus) -> bool {
+    matches!(status, StorageStatus::Offline | StorageStatus::Online | StorageStatus::Active)
+}
+
+fn agree(one: StorageStatus, other: StorageStatus) -> bool {
+    one == other || (in_service(one) && in_service(other))
 }
 
 fn addr_of(brief: &Brief) -> Option<SocketAddr> {

@@ -4,6 +4,7 @@
 mod copies;
 mod histories;
 mod holes;
+mod link;
 mod operations;
 mod proxy;
 mod recorded;

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fdfs_core::binlog::Op;
 use fdfs_core::fileid::{FileName, crc32};
 use serde_json::Value;
 
-use crate::support::{Member, until};
+use crate::support::{Member, existing, until};
 
 #[derive(Debug, Clone)]
 struct Exchange {
@@ -20,19 +20,29 @@ struct Exchange {
     request: Vec<u8>,
 }
 
-fn exchanges() -> Vec<Exchange> {
+/// Folder of the recordings, if it is there.
+pub fn vectors() -> Option<PathBuf> {
     let dir = std::env::var_os("FDFS_VECTORS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"),
         PathBuf::from,
     );
     if !dir.is_dir() {
         eprintln!("captured vectors are absent ({}): this test checked nothing", dir.display());
-        return Vec::new();
     }
+    dir.is_dir().then_some(dir)
+}
+
+/// What the servers of a set said to each other.
+pub fn servers(dir: &Path, set: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(dir.join(set).join("servers.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn exchanges() -> Vec<Exchange> {
+    let Some(dir) = vectors() else { return Vec::new() };
     let mut all = Vec::new();
     for set in ["plain", "multi", "ids-trunk"] {
-        for line in std::fs::read_to_string(dir.join(set).join("servers.jsonl")).unwrap().lines() {
-            let line: Value = serde_json::from_str(line).unwrap();
+        for line in servers(&dir, set) {
             let storage = |key: &str| line[key].as_str().unwrap().starts_with("storage");
             let cut = line.get("request_cut").is_some();
             if !storage("from") || !storage("to") || cut || line["status"].is_null() {
@@ -56,7 +66,7 @@ fn exchanges() -> Vec<Exchange> {
     all
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
+pub fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
 }
 
@@ -200,41 +210,18 @@ fn received() {
 }
 
 /// An existing storage: knows no hello and closes; answers everything else with a status that it is told.
-fn existing(answers: HashMap<Vec<u8>, u8>) -> (std::net::SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
+fn storage(answers: HashMap<Vec<u8>, u8>) -> (std::net::SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-    let kept = Arc::clone(&seen);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, kept, answers) = (stream.unwrap(), Arc::clone(&kept), answers.clone());
-            std::thread::spawn(move || {
-                loop {
-                    let mut request = vec![0; 10];
-                    if stream.read_exact(&mut request).is_err() {
-                        return;
-                    }
-                    let len = usize::try_from(i64::from_be_bytes(request[..8].try_into().unwrap())).unwrap();
-                    request.resize(10 + len, 0);
-                    if stream.read_exact(&mut request[10..]).is_err() {
-                        return;
-                    }
-                    let cmd = request[8];
-                    let status = if cmd == 200 { 22 } else { answers.get(&request).copied().unwrap_or(0) };
-                    // As 6.16.1 does: the body of a rename comes back.
-                    let echo = if cmd == 40 && status == 0 { &request[10..] } else { &[] };
-                    let mut answer = (echo.len() as u64).to_be_bytes().to_vec();
-                    answer.extend_from_slice(&[100, status]);
-                    answer.extend_from_slice(echo);
-                    if ![9, 111, 200].contains(&cmd) {
-                        kept.lock().unwrap().push(request.clone());
-                    }
-                    if stream.write_all(&answer).is_err() || status == 22 {
-                        return;
-                    }
-                }
-            });
+    let (kept, answers) = (Arc::clone(&seen), Arc::new(answers));
+    let addr = existing(move |_, request| {
+        let cmd = request[8];
+        let status = if cmd == 200 { 22 } else { answers.get(request).copied().unwrap_or(0) };
+        if ![9, 111, 200].contains(&cmd) {
+            kept.lock().unwrap().push(request.to_vec());
         }
+        // As 6.16.1 does: the body of a rename comes back.
+        let echo = if cmd == 40 && status == 0 { &request[10..] } else { &[] };
+        (status, echo.to_vec())
     });
     (addr, seen)
 }
@@ -261,7 +248,7 @@ fn sent() {
         let dir = tempfile::tempdir().unwrap();
         let mut member = Member::start(dir.path(), 1);
         let answers = round.values().map(|exchange| (exchange.cleared(), exchange.status)).collect();
-        let (addr, seen) = existing(answers);
+        let (addr, seen) = storage(answers);
         for exchange in round.values() {
             let names = exchange.names();
             let path = member.path_of(&names[0]);

@@ -1,6 +1,7 @@
 //! Members of a group in one process, without trackers: real sockets, real files.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use fdfs_core::dist::Dist;
 use fdfs_core::fileid::{Blob, FileName, Kind, Source, StorePath, crc32};
 use fdfs_core::ident::{Extension, GroupName, StorageId, StorageStatus};
 use fdfs_core::settings::{Reserve, StorageIds, StorageSettings, StorePathConf};
+use fdfs_core::wire::{Header, cmd};
 use fdfs_net::{CancellationToken, Server, ServerConf};
 use fdfs_storage::binlog::Binlog;
 use fdfs_storage::disk::StorePaths;
@@ -70,6 +72,12 @@ impl Member {
             source: Source::Ip([10, 66, 0, n].into()),
             up_time: 1,
         };
+        Self::start_as(settings, identity, params)
+    }
+
+    /// As who it is, wherever it is configured to be.
+    pub fn start_as(settings: StorageSettings, identity: Identity, params: Params) -> Self {
+        let base = PathBuf::from(&settings.base_path);
         let data = base.join("data");
         let store = StorePaths::open(&settings.store_paths, settings.subdir_count_per_path).unwrap();
         let binlog = Binlog::open(&data.join("sync")).unwrap();
@@ -261,7 +269,39 @@ pub fn name_of(source: Source, kind: Kind, content: &[u8]) -> String {
     FileName::generate(path, (0, 1), &blob, Extension::new(b"txt").unwrap(), fastrand::u32(..)).logic()
 }
 
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+/// A server of the existing kind: `answer` says status and body for each request, which is the number of the connection and
+/// the whole message. It closes after a status 22.
+pub fn existing(answer: impl Fn(usize, &[u8]) -> (u8, Vec<u8>) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            std::thread::spawn(move || {
+                loop {
+                    let mut request = vec![0; Header::SIZE];
+                    if stream.read_exact(&mut request).is_err() {
+                        return;
+                    }
+                    let len = Header::decode(request.first_chunk().unwrap()).len;
+                    request.resize(Header::SIZE + usize::try_from(len).unwrap(), 0);
+                    if stream.read_exact(&mut request[Header::SIZE..]).is_err() {
+                        return;
+                    }
+                    let (status, body) = answer(number, &request);
+                    let head = Header { len: body.len() as i64, cmd: cmd::RESPONSE, status };
+                    let told = stream.write_all(&[&head.encode()[..], &body].concat());
+                    if told.is_err() || status == 22 {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+pub fn until(what: impl std::fmt::Display, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT;
     while !done() {
         assert!(Instant::now() < end, "waited in vain: {what}");
