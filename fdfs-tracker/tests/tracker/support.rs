@@ -15,6 +15,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Longest wait for a condition.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+/// Longest wait for a connection, and for an answer: on a busy machine the kernel may have to repeat a SYN twice.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A tracker that stops, and has saved, when it is dropped.
 pub struct Running {
@@ -72,9 +74,9 @@ impl Client {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         let local = SocketAddr::new(from.parse::<IpAddr>().unwrap(), 0);
         socket.bind(&local.into())?;
-        socket.connect_timeout(&tracker.into(), Duration::from_secs(2))?;
+        socket.connect_timeout(&tracker.into(), PATIENCE)?;
         let stream: TcpStream = socket.into();
-        stream.set_read_timeout(Some(Duration::from_secs(8)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream, tracker })
     }
 
