@@ -91,12 +91,13 @@ pub fn view(site: &SiteConf) -> (Vec<TrackerStatus>, Option<u64>) {
     (trackers, watch.answered_ms.map(|ms| nginx::now_ms().saturating_sub(ms)))
 }
 
-/// Closes the connections, at the end of the worker.
+/// Ends all watches, at the end of the worker.
 pub fn close_all() {
-    let all = WATCHES.with_borrow(Clone::clone);
-    for watch in all {
-        // SAFETY: entries of the list are live; nobody else holds a reference now.
-        unsafe { (*watch).hang_up() };
+    for watch in WATCHES.take() {
+        // SAFETY: entries of the list are live boxes; nobody else holds a reference now, and no event leads to one any more.
+        let mut watch = unsafe { Box::from_raw(watch) };
+        watch.hang_up();
+        watch.disarm();
     }
 }
 
@@ -198,12 +199,17 @@ impl Watch {
         }
     }
 
+    fn disarm(&mut self) {
+        if self.timer.timer_set() != 0 {
+            // SAFETY: armed, as tested.
+            unsafe { ngx_del_timer(&mut self.timer) };
+        }
+    }
+
     fn arm(&mut self, ms: ngx_msec_t) {
+        self.disarm();
         // SAFETY: the timer never moves. A leaving worker sets no new one.
         unsafe {
-            if self.timer.timer_set() != 0 {
-                ngx_del_timer(&mut self.timer);
-            }
             if ngx_exiting == 0 && ngx_terminate == 0 {
                 self.timer.log = nginx::cycle_log();
                 ngx_add_timer(&mut self.timer, ms);
