@@ -5,12 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A failing helper fails the test.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use fdfs_core::fileid::Kind;
 use fdfs_tests::module::id;
 use fdfs_tests::module::member::{Lie, Member};
-use fdfs_tests::module::server::Nginx;
+use fdfs_tests::module::server::{Nginx, Setup, parse, raw};
 
 fn content(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
@@ -155,6 +157,68 @@ fn a_lie_between_two_ranges_cuts_the_answer() {
         member.tell(None);
         assert_eq!(ask().body.len(), truth.body.len(), "{lie:?}: the truth again");
     }
+}
+
+#[test]
+fn a_large_file_comes_whole_or_is_cut() {
+    let member = Member::start("127.0.3.51");
+    let nginx = Nginx::with(
+        "large",
+        &Setup {
+            members: &[&member],
+            http: "log_format sent '$status $body_bytes_sent $upstream_response_length'; access_log ROOT/access.log sent;",
+            more: "location /copied/ { sendfile off; rewrite ^/copied(/.*) $1 break; MODULE }
+                location /filtered/ { sub_filter_types *; sub_filter aaaa bbbb; rewrite ^/filtered(/.*) $1 break; MODULE }",
+            ..Setup::default()
+        },
+    );
+    let size = 5_000_000;
+    let data = [content(size - 4), b"aaaa".to_vec()].concat();
+    let name = id(&data, Kind::Normal, "127.0.3.51", 1);
+    member.store(&name, &data);
+    let url = format!("/group1/{name}");
+    for _ in 0..2 {
+        assert!(nginx.get(&url, &[]).body == data);
+        assert!(nginx.get(&format!("/copied{url}"), &[]).body == data);
+        let part = nginx.get(&url, &["Range: bytes=1000-"]);
+        assert!(part.status == 206 && part.body == data[1000..]);
+        assert!(
+            nginx.get(&format!("/filtered{url}"), &[]).body.ends_with(b"bbbb\r\n0\r\n\r\n"),
+            "who needs the bytes sees them"
+        );
+    }
+    assert_eq!(member.connections(), 1, "connections are kept");
+    let lines = std::fs::read_to_string(nginx.dir().join("access.log")).unwrap();
+    assert!(lines.starts_with(&format!("200 {size} {size}\n200 {size} {size}\n")), "{lines}");
+
+    // A client that reads in small pieces, then two that leave.
+    let ask = |len: usize| {
+        let mut stream = TcpStream::connect(("127.0.0.1", nginx.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(stream, "GET {url} HTTP/1.0\r\n\r\n").unwrap();
+        let mut all = Vec::new();
+        let mut piece = vec![0; 3000];
+        while all.len() < len {
+            match stream.read(&mut piece).unwrap() {
+                0 => break,
+                got => all.extend_from_slice(&piece[..got]),
+            }
+        }
+        all
+    };
+    assert!(ask(usize::MAX).ends_with(&data));
+    ask(1000);
+    ask(1_000_000);
+
+    member.tell(Some(Lie::TooMuch));
+    assert!(nginx.get(&url, &[]).body == data);
+    member.tell(Some(Lie::CutBody));
+    // The end of a connection that would be kept is what tells the client.
+    let request = format!("GET {url} HTTP/1.1\r\nHost: test\r\n\r\n");
+    let cut = parse(&raw(nginx.port, request.as_bytes()), false);
+    assert_eq!((cut.status, cut.cut, data.starts_with(&cut.body)), (200, true, true));
+    member.tell(None);
+    assert!(nginx.get(&url, &[]).body == data);
 }
 
 #[test]

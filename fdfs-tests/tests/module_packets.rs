@@ -2,7 +2,7 @@
 //! root, `ip` and `nft`.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -94,7 +94,7 @@ fn lost_packets_delay_only_those_who_need_them() {
         run("nft", "flush set ip test lost");
         meanwhile
     });
-    assert!(waited.iter().any(|count| *count > 1), "{waited:?} answers meanwhile");
+    assert!(waited.iter().any(|count| *count > 10), "{waited:?} answers meanwhile");
 
     // In the middle of a file nobody can take over: the client is told by the end of its connection.
     wait_for("both members again", Duration::from_secs(30), comes);
@@ -106,7 +106,11 @@ fn lost_packets_delay_only_those_who_need_them() {
     assert!(begin.starts_with(b"HTTP/1.1 200 "));
     members.into_iter().for_each(lose);
     let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest);
+    let end = stream.read_to_end(&mut rest);
+    assert!(
+        end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
+        "it stays open"
+    );
     assert!(rest.len() < large.len() - begin.len(), "{} bytes", rest.len());
 
     // Without the trackers too; what is here goes on.

@@ -41,7 +41,7 @@ impl Load {
     /// Stores files until there is one of each group.
     fn new(cluster: &Cluster) -> Self {
         let addr = cluster.members[0].nginx_addr;
-        let data = content(200_000, 5);
+        let data = content(600_000, 5);
         let mut urls: Vec<String> = Vec::new();
         for group in ["/group1/", "/group2/"] {
             wait_for("a file of each group", Duration::from_secs(20), || {

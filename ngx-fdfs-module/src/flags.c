@@ -11,10 +11,16 @@
     void fdfs_set_##field(ngx_http_request_t *r, unsigned value)               \
     { r->field = value; }
 
+GET(buffered)
 GET(cached)
 GET(header_only)
 SET(allow_ranges)
 SET(disable_not_modified)
 SET(single_range)
+
+unsigned fdfs_content_needed(const ngx_http_request_t *r)
+{
+    return r->main_filter_need_in_memory | r->filter_need_in_memory | r->filter_need_temporary;
+}
 
 void fdfs_hold(ngx_http_request_t *r) { r->main->count++; }

@@ -5,6 +5,11 @@ use core::ffi::c_uint;
 use ngx::ffi::ngx_http_request_t;
 
 unsafe extern "C" {
+    #[link_name = "fdfs_buffered"]
+    pub fn buffered(r: *const ngx_http_request_t) -> c_uint;
+    /// Some filter has to see the content in memory.
+    #[link_name = "fdfs_content_needed"]
+    pub fn content_needed(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_cached"]
     pub fn cached(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_header_only"]

@@ -31,6 +31,7 @@ mod pipe;
 mod redirect;
 mod remote;
 mod settings;
+mod splice;
 mod status;
 mod tracker;
 mod variables;

@@ -10,6 +10,7 @@ use ngx::ffi::*;
 use crate::guard::guard;
 use crate::nginx::{self, ERROR, OK};
 use crate::remote::{self, Context};
+use crate::splice;
 
 /// Bytes of the header before each part.
 const HEAD: i64 = Header::SIZE as i64;
@@ -77,6 +78,9 @@ pub unsafe extern "C" fn filter(pipe: *mut ngx_event_pipe_t, buffer: *mut ngx_bu
         }
         let rc = ngx_event_pipe_copy_input_filter(pipe, buffer);
         if rc != OK || wanted < 0 || came < wanted {
+            if rc == OK && context.around.frame.is_none() {
+                splice::take_over(r, context, pipe);
+            }
             return rc;
         }
         let upstream = &mut *(*r).upstream;

@@ -15,6 +15,7 @@ use crate::guard::guard;
 use crate::header::Refusal;
 use crate::nginx::{self, AGAIN, ERROR, OK, status};
 use crate::pipe::{self, Around};
+use crate::splice::Splice;
 use crate::{cache, extras, flags, redirect, worker};
 
 pub const INVALID_HEADER: ngx_int_t = NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
@@ -41,6 +42,8 @@ pub struct Context {
     pub fault: Option<Fault>,
     /// What answers are read into.
     pub buffer: Buffer,
+    /// The rest of a large content.
+    pub splice: Option<Splice>,
     /// What is put around the content.
     pub around: Around,
     /// The answer is no content, but what nginx makes of this.
@@ -121,6 +124,7 @@ unsafe fn ask(r: *mut ngx_http_request_t, job: Job, order: Vec<SocketAddr>) -> S
             candidates: Candidates::new(order),
             fault: None,
             buffer: Buffer::take(),
+            splice: None,
             around: Around::default(),
             refusal: None,
         };

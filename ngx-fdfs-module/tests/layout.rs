@@ -53,14 +53,16 @@ fn as_rust_sees_it() -> Seen {
     look!(seen, ngx_event_t: set_timer_set = "timer_set", set_timedout = "timedout", set_eof = "eof",
         set_error = "error", set_ready = "ready", set_delayed = "delayed", set_cancelable = "cancelable", set_posted = "posted",
         set_pending_eof = "pending_eof");
-    look!(seen, ngx_connection_t: set_idle = "idle", set_close = "close", set_error = "error", set_log_error = "log_error");
+    look!(seen, ngx_connection_t: set_idle = "idle", set_close = "close", set_error = "error", set_log_error = "log_error",
+        set_buffered = "buffered", set_sendfile = "sendfile");
     look!(seen, ngx_peer_connection_t: set_cached = "cached", set_log_error = "log_error");
     look!(seen, ngx_http_upstream_t: set_buffering = "buffering", set_keepalive = "keepalive",
         set_request_body_sent = "request_body_sent", set_cacheable = "cacheable");
     look!(seen, ngx_http_upstream_conf_t: set_cache = "cache", set_intercept_404 = "intercept_404");
     look!(seen, ngx_http_cache_t: );
     look!(seen, ngx_http_file_cache_t: );
-    look!(seen, ngx_event_pipe_t: set_upstream_done = "upstream_done");
+    look!(seen, ngx_event_pipe_t: set_upstream_done = "upstream_done", set_upstream_eof = "upstream_eof",
+        set_upstream_error = "upstream_error", set_downstream_error = "downstream_error");
     look!(seen, ngx_buf_t: set_memory = "memory", set_in_file = "in_file", set_last_buf = "last_buf",
         set_last_in_chain = "last_in_chain", set_sync = "sync");
     look!(seen, ngx_file_t: set_directio = "directio");
