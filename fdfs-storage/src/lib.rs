@@ -10,6 +10,7 @@
 //! - [`service`]: what clients and peers ask;
 //! - [`sync`]: replication, both ends;
 //! - [`link`]: the trackers;
+//! - [`recovery`]: a store path that lost its files;
 //! - [`scrub`]: finding and replacing damaged files.
 
 mod access;
@@ -27,7 +28,7 @@ mod members;
 mod metrics;
 mod publish;
 pub mod rebuild;
-mod recovery;
+pub mod recovery;
 mod reload;
 mod run;
 mod schedule;

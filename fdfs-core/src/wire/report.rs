@@ -96,9 +96,33 @@ pub struct JoinHead {
 
 const _: () = assert!(size_of::<JoinHead>() == 145);
 
+/// Bytes before the trackers in a JOIN of older versions (tracker 12). They hold an HTTP port and a domain name too; where is not
+/// known, so that no such storage can join.
+const OLD_JOINS: [(usize, &str); 4] = [
+    (217, "form of JOIN: 217 bytes and trackers, of version 5; storages join since 6.13"),
+    (233, "form of JOIN: 233 bytes and trackers, of 6.00 to 6.10; storages join since 6.13"),
+    (279, "form of JOIN: 279 bytes and trackers, of 6.11; storages join since 6.13"),
+    (281, "form of JOIN: 281 bytes and trackers, of 6.12; storages join since 6.13"),
+];
+
+/// Which older form a JOIN has: the number of trackers comes last, and they are 22 bytes each in version 5, then lines.
+fn old_join(body: &[u8]) -> Option<BadMessage> {
+    let is = |fixed: usize| {
+        let (head, trackers) = body.split_at_checked(fixed)?;
+        let count = usize::try_from(i64::from_be_bytes(*head.last_chunk()?)).ok()?;
+        let lines = trackers.iter().filter(|byte| **byte == b'\n').count();
+        let fits = if fixed == 217 { trackers.len() == 22 * count } else { lines == count };
+        (fits && (1..=16).contains(&count)).then_some(())
+    };
+    OLD_JOINS.into_iter().find(|(fixed, _)| is(*fixed).is_some()).map(|(_, what)| BadMessage::Field(what))
+}
+
 impl JoinHead {
     /// Splits a JOIN body into its fixed part and the text of the tracker lines.
     pub fn parse(body: &[u8]) -> Result<(&Self, &[u8]), BadMessage> {
+        if let Some(old) = old_join(body) {
+            return Err(old);
+        }
         let wrong = BadMessage::Length { got: body.len() as u64, want: "145 + tracker lines" };
         let (head, lines) = Self::ref_from_prefix(body).map_err(|_| wrong.clone())?;
         let count = head.tracker_count.get();
@@ -328,6 +352,26 @@ mod tests {
         body[144] = 0;
         assert!(JoinHead::parse(&body).is_err());
         assert!(JoinHead::parse(&[0; 144]).is_err());
+    }
+
+    #[test]
+    fn joins_of_old_versions_are_named() {
+        for (fixed, trackers, version) in [
+            (217, vec![b'1'; 2 * 22], "of version 5;"),
+            (233, b"10.0.0.1:22122\n10.0.0.2:22122\n".to_vec(), "of 6.00 to 6.10;"),
+            (279, b"10.0.0.1:22122\n10.0.0.2:22122\n".to_vec(), "of 6.11;"),
+            (281, b"10.0.0.1:22122\n10.0.0.2:22122\n".to_vec(), "of 6.12;"),
+        ] {
+            // Whatever lies where the number of trackers lies now.
+            for other in [0, 1, 2] {
+                let mut body = vec![0; fixed];
+                body[144] = other;
+                body[fixed - 1] = 2;
+                body.extend_from_slice(&trackers);
+                let Err(BadMessage::Field(what)) = JoinHead::parse(&body) else { panic!("{fixed}") };
+                assert!(what.contains(version) && what.contains(&fixed.to_string()), "{fixed}: {what}");
+            }
+        }
     }
 
     #[test]

@@ -8,4 +8,5 @@ mod link;
 mod operations;
 mod proxy;
 mod recorded;
+mod recovery;
 mod support;

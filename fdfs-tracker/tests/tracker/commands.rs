@@ -297,6 +297,14 @@ fn joins_that_are_refused() {
     }
     let long = [&body[..], &[b'\n'; 100]].concat();
     assert_eq!(new.call(cmd::STORAGE_JOIN, &long).0, 22, "more text than 100 bytes for each tracker");
+    for fixed in [233, 279, 281] {
+        let old = [&vec![0; fixed - 8][..], &1i64.to_be_bytes(), b"127.0.0.1:22122\n"].concat();
+        assert_eq!(
+            new.call(cmd::STORAGE_JOIN, &old).0,
+            22,
+            "the form with {fixed} bytes before the trackers"
+        );
+    }
     let mut refused = |status: u8, group: &str, change: fn(&mut fdfs_core::wire::report::JoinHead)| {
         assert_eq!(new.join(&list, group, change).unwrap_err(), status, "{group}");
     };
