@@ -1,6 +1,8 @@
 //! The list of files of one store path, for a member that lost it (command 26, replication 11.3).
 
+use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fdfs_core::binlog::{Op, Pos, Record};
 use fdfs_core::fileid::{FileName, StorePath};
@@ -8,7 +10,8 @@ use fdfs_core::ident::GroupName;
 use fdfs_core::wire::{Header, cmd};
 use fdfs_net::{Conn, ConnError};
 
-use crate::disk;
+use crate::binlog::Reader;
+use crate::disk::{self, Dir, Use};
 use crate::service::{Answer, Body, Refused};
 use crate::storage::Storage;
 
@@ -16,8 +19,8 @@ use crate::storage::Storage;
 const UNKNOWN: i64 = 1 << 58;
 /// Bytes between two writes.
 const STEP: usize = 64 << 10;
-/// Lines between two turns of other connections.
-const TURN: u64 = 256;
+/// A thread of the store path looks for about this long before others have their turn.
+const TURN: Duration = Duration::from_millis(10);
 
 /// Answers, and ends the connection.
 pub(crate) async fn serve(storage: &Arc<Storage>, conn: &mut Conn, head: Header, body: &mut Body) -> Answer {
@@ -30,24 +33,29 @@ pub(crate) async fn serve(storage: &Arc<Storage>, conn: &mut Conn, head: Header,
     let path = StorePath::new(path[0], storage.paths.count()).ok_or_else(wrong)?;
     let head = Header { len: UNKNOWN, cmd: cmd::RESPONSE, status: 0 };
     conn.out().extend_from_slice(&head.encode());
-    let mut reader = storage.binlog.reader(Pos::default());
-    let (mut bytes, mut lines) = (0u64, 0u64);
-    while let Some(item) = reader.read().map_err(|error| Refused::io("read", "the log", &error))? {
-        if let Some(line) = item.record.ok().and_then(|record| select(storage, path, record)) {
-            bytes += line.len() as u64;
-            conn.out().extend_from_slice(line.as_bytes());
-        }
-        if conn.out().len() >= STEP {
-            conn.flush().await?;
-        }
-        lines += 1;
-        if lines.is_multiple_of(TURN) {
-            tokio::task::yield_now().await;
-        }
+    let (mut rest, mut bytes) = (Some(storage.binlog.reader(Pos::default())), 0);
+    while let Some(reader) = rest {
+        let on = Arc::clone(storage);
+        let work = move |_: &Arc<Dir>| turn(&on, path, reader);
+        let done = storage.paths.hand_over(storage.paths.dir(path), Use::Read, work).await;
+        let (lines, more) = done.map_err(|error| Refused::io("list", "the files", &error))?;
+        (rest, bytes) = (more, bytes + lines.len() as u64);
+        conn.out().extend_from_slice(lines.as_bytes());
+        conn.flush().await?;
     }
     conn.out().extend_from_slice(&bytes.to_be_bytes());
     conn.flush().await?;
     Err(Refused::Conn(ConnError::Closed))
+}
+
+/// The next lines of the list, and where to go on.
+fn turn(storage: &Storage, path: StorePath, mut reader: Reader) -> io::Result<(String, Option<Reader>)> {
+    let (began, mut lines) = (Instant::now(), String::new());
+    while lines.len() < STEP && began.elapsed() < TURN {
+        let Some(item) = reader.read()? else { return Ok((lines, None)) };
+        lines.extend(item.record.ok().and_then(|record| select(storage, path, record)));
+    }
+    Ok((lines, Some(reader)))
 }
 
 /// What a record means for the list.
