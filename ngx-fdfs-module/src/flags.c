@@ -14,8 +14,13 @@
 GET(buffered)
 GET(cached)
 GET(header_only)
+GET(reading_body)
 SET(allow_ranges)
 SET(disable_not_modified)
+SET(header_only)
+SET(request_body_in_file_only)
+SET(request_body_in_single_buf)
+SET(request_body_no_buffering)
 SET(single_range)
 
 unsigned fdfs_content_needed(const ngx_http_request_t *r)

@@ -44,11 +44,8 @@ macro_rules! look {
 
 fn as_rust_sees_it() -> Seen {
     let mut seen = Seen { text: String::new(), program: String::new() };
-    // Other bits are left to C: `src/flags.c`.
-    look!(seen, ngx_http_request_t: set_header_only = "header_only", set_count = "count",
-        set_request_body_no_buffering = "request_body_no_buffering", set_reading_body = "reading_body",
-        set_request_body_in_file_only = "request_body_in_file_only",
-        set_request_body_in_single_buf = "request_body_in_single_buf");
+    // Its bits are left to C: `src/flags.c`.
+    look!(seen, ngx_http_request_t: );
     look!(seen, ngx_http_request_body_t: );
     look!(seen, ngx_event_t: set_timer_set = "timer_set", set_timedout = "timedout", set_eof = "eof",
         set_error = "error", set_ready = "ready", set_delayed = "delayed", set_cancelable = "cancelable", set_posted = "posted",

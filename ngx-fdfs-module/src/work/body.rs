@@ -3,6 +3,7 @@
 
 use ngx::ffi::*;
 
+use crate::flags;
 use crate::nginx::{self, status};
 
 /// Pieces that have come and are not yet used up.
@@ -42,7 +43,7 @@ impl Body {
                 }
                 let Some(body) = (*self.r).request_body.as_mut() else { return Ok(&[]) };
                 if body.bufs.is_null() {
-                    if (*self.r).reading_body() == 0 {
+                    if flags::reading_body(self.r) == 0 {
                         return Ok(&[]);
                     }
                     let rc = ngx_http_read_unbuffered_request_body(self.r);
@@ -79,7 +80,7 @@ impl Body {
 /// `r` must be live.
 pub unsafe fn is_over(r: *mut ngx_http_request_t) -> bool {
     // SAFETY: as promised by the caller.
-    unsafe { (*r).reading_body() == 0 }
+    unsafe { flags::reading_body(r) == 0 }
 }
 
 /// Whether the client of a request, whose body has been read, has left.

@@ -23,6 +23,7 @@ use ngx::ffi::*;
 
 pub use settings::{Rights, set};
 
+use crate::flags;
 use crate::guard::guard;
 use crate::nginx::{self, DONE, OK, status};
 use crate::settings::SiteConf;
@@ -158,8 +159,7 @@ pub unsafe fn start(r: *mut ngx_http_request_t, rights: &Rights) -> ngx_int_t {
 unsafe fn begin_without_body(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: as promised by the caller.
     unsafe {
-        let main = &mut *(*r).main;
-        main.set_count(main.count() + 1);
+        flags::hold(r);
         begin(r);
     }
     DONE
@@ -170,9 +170,9 @@ unsafe fn begin_without_body(r: *mut ngx_http_request_t) -> ngx_int_t {
 unsafe fn read_body(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: as promised by the caller.
     unsafe {
-        (*r).set_request_body_no_buffering(1);
-        (*r).set_request_body_in_file_only(0);
-        (*r).set_request_body_in_single_buf(0);
+        flags::set_request_body_no_buffering(r, 1);
+        flags::set_request_body_in_file_only(r, 0);
+        flags::set_request_body_in_single_buf(r, 0);
         let rc = ngx_http_read_client_request_body(r, Some(begin));
         if rc >= status(NGX_HTTP_SPECIAL_RESPONSE) { rc } else { DONE }
     }
@@ -196,7 +196,7 @@ unsafe extern "C" fn on_client(r: *mut ngx_http_request_t) {
         let Some(work) = nginx::context::<Work>(r) else { return };
         run(work, |work| {
             let c = &mut *(*r).connection;
-            let reading = (*r).reading_body() != 0;
+            let reading = flags::reading_body(r) != 0;
             if reading && (*c.read).timedout() != 0 {
                 c.set_timedout(1);
                 return work.client_failed(status(NGX_HTTP_REQUEST_TIME_OUT));

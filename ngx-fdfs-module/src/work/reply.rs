@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use fdfs_core::http::work::{Stored, stored_json};
 use ngx::ffi::*;
 
+use crate::flags;
 use crate::nginx::{self, ERROR, OK, status};
 
 /// The end of a request.
@@ -47,7 +48,7 @@ unsafe fn empty(r: *mut ngx_http_request_t, code: u32) -> ngx_int_t {
         if code != NGX_HTTP_NO_CONTENT {
             (*r).headers_out.content_length_n = 0;
         }
-        (*r).set_header_only(1);
+        flags::set_header_only(r, 1);
         ngx_http_send_header(r)
     }
 }
@@ -83,7 +84,7 @@ pub unsafe fn send(r: *mut ngx_http_request_t, code: u32, kind: &'static CStr, t
         out.content_type = nginx::constant(kind);
         out.content_type_len = out.content_type.len;
         let rc = ngx_http_send_header(r);
-        if rc == ERROR || rc > OK || (*r).header_only() != 0 {
+        if rc == ERROR || rc > OK || flags::header_only(r) != 0 {
             return rc;
         }
         let buffer = nginx::zeroed::<ngx_buf_t>((*r).pool);

@@ -14,6 +14,7 @@ use ngx::ffi::*;
 use super::reply::Finish;
 use super::settings::Rights;
 use super::{Stage, Turn, Work, body, plan, trackers};
+use crate::flags;
 use crate::nginx::{self, OK, status};
 use crate::{remote, worker};
 
@@ -150,7 +151,7 @@ unsafe fn options(r: *mut ngx_http_request_t, rights: &Rights) -> ngx_int_t {
             nginx::push_header(r, c"Tus-Max-Size", max.to_string().as_bytes());
         }
         (*r).headers_out.status = NGX_HTTP_NO_CONTENT as ngx_uint_t;
-        (*r).set_header_only(1);
+        flags::set_header_only(r, 1);
         ngx_http_send_header(r)
     }
 }
