@@ -156,7 +156,7 @@ impl Storage {
     /// Appends a record of a change that a client asked for.
     pub fn log(&self, timestamp: i64, op: Op, name: &FileName) -> io::Result<Pending> {
         self.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
-        self.binlog.append(&Record { timestamp, op, replica: false, name: name.logic(), more: None })
+        self.binlog.append(Record { timestamp, op, replica: false, name: name.logic(), more: None })
     }
 
     /// Holds off other changes of this file and of its metadata. Never held over a wait for the network, nor two at once.

@@ -7,8 +7,9 @@ mod source;
 mod tombs;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,42 +84,44 @@ impl Binlog {
     }
 
     /// Appends a record. On an error nothing of it stays in the log.
-    pub fn append(self: &Arc<Self>, record: &Record) -> io::Result<Pending> {
-        let made = !record.replica && matches!(record.op, Op::Create | Op::Update | Op::Link);
-        match if made { self.tombs.earliest(&record.name) } else { i64::MIN } {
-            earliest if record.timestamp < earliest => {
-                self.write(&Record { timestamp: earliest, ..record.clone() })
-            }
-            _ => self.write(record),
-        }
+    pub fn append(self: &Arc<Self>, record: Record) -> io::Result<Pending> {
+        self.append_all(&mut [record])
     }
 
-    fn write(self: &Arc<Self>, record: &Record) -> io::Result<Pending> {
-        let line = record.to_string();
-        if line.len() >= Record::LINE_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record is too long"));
+    /// Appends records that belong together. On an error nothing of them stays in the log.
+    pub fn append_all(self: &Arc<Self>, records: &mut [Record]) -> io::Result<Pending> {
+        let mut lines = String::new();
+        for record in &mut *records {
+            if !record.replica && matches!(record.op, Op::Create | Op::Update | Op::Link) {
+                record.timestamp = record.timestamp.max(self.tombs.earliest(&record.name));
+            }
+            let start = lines.len();
+            let _ = write!(lines, "{record}");
+            if lines.len() - start >= Record::LINE_MAX {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record is too long"));
+            }
         }
         let mut state = self.lock();
         state.repair()?;
         if state.end.offset >= self.segment {
             self.rotate(&mut state)?;
         }
-        if let Err(error) = state.file.write_all(line.as_bytes()) {
+        if let Err(error) = state.file.write_all(lines.as_bytes()) {
             state.torn = true;
             // If this fails too, the next append tries again before it writes.
             let _ = state.repair();
             return Err(error);
         }
         let start = state.end;
-        state.end.offset += line.len() as u64;
+        state.end.offset += lines.len() as u64;
         let end = state.end;
         state.open.insert(start, ());
-        if !record.replica {
+        if records.iter().any(|record| !record.replica) {
             state.own_end = state.end;
         }
-        self.records.fetch_add(1, Relaxed);
+        self.records.fetch_add(records.len() as u64, Relaxed);
         drop(state);
-        self.tombs.note(record);
+        records.iter().for_each(|record| self.tombs.note(record));
         Ok(Pending { log: Arc::clone(self), start, end })
     }
 
@@ -234,7 +237,7 @@ impl State {
     }
 }
 
-/// A record whose effect is not visible yet. Dropped, it is settled: readers may read it.
+/// Records whose effect is not visible yet. Dropped, it is settled: readers may read it.
 #[must_use = "dropping it says that the effect of the record is visible"]
 pub struct Pending {
     log: Arc<Binlog>,
@@ -243,7 +246,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The effect is visible, or will never be: then a reader finds no file and steps over the record.
+    /// The effect is visible, or will never be: then a reader finds no file and steps over them.
     pub fn settle(self) {}
 }
 

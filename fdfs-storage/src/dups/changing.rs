@@ -106,7 +106,7 @@ pub(super) async fn drop_content(
     link: String,
 ) -> Result<(), Refused> {
     if is_there(storage, name).await? {
-        storage.on_file(&name, move |storage| Ok(remove(storage, &name))).await??;
+        storage.on_file(&name, move |storage| Ok(remove(storage, &[name]))).await??;
     }
     let logic = name.logic();
     let forgotten = dups.on(move |index| index.forget(&logic, &content, &link)).await;

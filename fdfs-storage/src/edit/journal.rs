@@ -67,6 +67,8 @@ pub fn replay(storage: &Storage) -> io::Result<usize> {
                     tracing::warn!(change = record.trim_end(), "a change that was under way is completed");
                     done += 1;
                 }
+                // It can be completed when there is space, and not before.
+                Err(error) if is_full(&error) => return Err(error),
                 Err(error) => {
                     tracing::error!(file = %entry.display(), %error, "a change that was under way is dropped");
                 }
@@ -75,6 +77,10 @@ pub fn replay(storage: &Storage) -> io::Result<usize> {
         }
     }
     Ok(done)
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -97,33 +103,37 @@ fn complete(storage: &Storage, entry: &Path) -> io::Result<String> {
     };
     let name = parse(&record.name)?;
     let more = record.more.as_deref().unwrap_or_default();
-    if record.op == Op::Rename {
-        let old = parse(more)?;
-        if disk::lstat(&storage.paths, &old).is_ok() {
-            disk::rename(&storage.paths, &old, &name)?;
-        }
-        super::move_metadata(storage, &old, &name, record.timestamp)?;
-    } else if record.op == Op::Delete {
+    if record.op == Op::Delete {
         // It logs what it does.
         complete_delete(storage, &name).map_err(Refused::into_io)?;
         return Ok(line);
+    }
+    let logged = is_logged(storage, &line)?;
+    if record.op == Op::Rename {
+        let old = parse(more)?;
+        let timestamp = record.timestamp;
+        super::give_name(storage, &old, &name, timestamp, (!logged).then(|| record.clone()))?;
     } else {
         let (start, len) = more.split_once(' ').ok_or_else(|| invalid("no range"))?;
         let number = |text: &str| text.parse::<u64>().map_err(|_| invalid("a range that is no number"));
         let (start, len) = (number(start)?, number(len)?);
         let size = disk::size(&disk::lstat(&storage.paths, &name)?);
         let file = super::open(storage, &name)?;
+        let fits = match record.op {
+            Op::Append | Op::Modify => size >= start && content == len,
+            _ => record.op == Op::Truncate && (size == start || size == len),
+        };
+        if !fits {
+            return Err(invalid("it does not fit the file"));
+        }
+        // First, so that without space for it nothing is changed.
+        let pending = if logged { None } else { Some(storage.binlog.append(record.clone())?) };
         match record.op {
-            Op::Append | Op::Modify if size >= start && content == len => {
-                copy_range(&from, &file, start, len)?;
-            }
-            Op::Truncate if size == start || size == len => file.set_len(len)?,
-            _ => return Err(invalid("it does not fit the file")),
+            Op::Truncate => file.set_len(len)?,
+            _ => copy_range(&from, &file, start, len)?,
         }
         super::set_mtime(&file, record.timestamp)?;
-    }
-    if !is_logged(storage, &line)? {
-        storage.binlog.append(&record)?.settle();
+        drop(pending);
     }
     Ok(line)
 }

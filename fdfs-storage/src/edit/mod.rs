@@ -134,7 +134,7 @@ pub fn apply(storage: &Storage, name: &FileName, change: Change) -> Result<(), R
             (_, Some(bytes)) => file.write_all_at(bytes, plan.start)?,
             (_, None) => copy_range(&temp.reopen()?, &file, plan.start, plan.len)?,
         }
-        let pending = storage.binlog.append(&record)?;
+        let pending = storage.binlog.append(record)?;
         if plan.op == Op::Truncate {
             file.set_len(plan.len)?;
         }
@@ -166,31 +166,36 @@ pub fn rename(storage: &Storage, old: &FileName, new: &FileName, size: u64) -> R
     let record = Record { timestamp, op: Op::Rename, replica: false, name: new.logic(), more };
     let mut temp = NewFile::create(&storage.paths, old.path()).map_err(failed)?;
     let entry = journal::enter(&mut temp, b"", &record, storage.durable.waits()).map_err(failed)?;
-    let done = storage.binlog.append(&record).and_then(|pending| {
-        disk::rename(&storage.paths, old, new)?;
-        Ok(pending)
-    });
-    let moved = match &done {
-        Ok(_) => move_metadata(storage, old, new, timestamp),
-        Err(_) => Ok(()),
-    };
+    let done = give_name(storage, old, new, timestamp, Some(record));
     entry.strike().map_err(failed)?;
-    done.map_err(failed)?.settle();
+    done.map_err(failed)?;
     storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
-    moved.map_err(failed)
+    Ok(())
 }
 
-/// The metadata of a file that has another name now: two records that members of every kind understand.
-fn move_metadata(storage: &Storage, old: &FileName, new: &FileName, timestamp: i64) -> io::Result<()> {
-    let (Some(old), Some(new)) = (old.metadata(), new.metadata()) else { return Ok(()) };
-    if disk::lstat(&storage.paths, &old).is_err() {
-        return Ok(());
+/// Renames a file, if it has its old name still, and its metadata: those by two records that members of every kind
+/// understand. All records are logged, or none and nothing is renamed.
+fn give_name(
+    storage: &Storage,
+    old: &FileName,
+    new: &FileName,
+    timestamp: i64,
+    record: Option<Record>,
+) -> io::Result<()> {
+    let is_there = |(old, _): &(FileName, FileName)| disk::lstat(&storage.paths, old).is_ok();
+    let metadata = old.metadata().zip(new.metadata()).filter(is_there);
+    let mut records: Vec<Record> = record.into_iter().collect();
+    for (op, name) in metadata.iter().flat_map(|(old, new)| [(Op::Create, new), (Op::Delete, old)]) {
+        records.push(Record { timestamp, op, replica: false, name: name.logic(), more: None });
     }
-    let created = storage.log(timestamp, Op::Create, &new)?;
-    let deleted = storage.log(timestamp, Op::Delete, &old)?;
-    disk::rename(&storage.paths, &old, &new)?;
-    created.settle();
-    deleted.settle();
+    let pending = match records.is_empty() {
+        true => None,
+        false => Some(storage.binlog.append_all(&mut records)?),
+    };
+    for (old, new) in [Some((*old, *new)).filter(is_there), metadata].into_iter().flatten() {
+        disk::rename(&storage.paths, &old, &new)?;
+    }
+    drop(pending);
     Ok(())
 }
 
@@ -201,9 +206,7 @@ pub(crate) fn enter_delete(storage: &Storage, name: &FileName) -> Result<Option<
         .and_then(|mut temp| journal::enter(&mut temp, b"", &record, storage.durable.waits()));
     match entered {
         Ok(entry) => Ok(Some(entry)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            Ok(None)
-        }
+        Err(error) if journal::is_full(&error) => Ok(None),
         Err(error) => Err(Refused::io("delete", name, &error)),
     }
 }

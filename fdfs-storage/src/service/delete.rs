@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use fdfs_core::binlog::Op;
+use fdfs_core::binlog::{Op, Record};
 use fdfs_core::fileid::FileName;
 use fdfs_core::wire::list::stat;
 use fdfs_core::wire::storage::GroupAndName;
@@ -60,11 +60,9 @@ fn all(storage: &Storage, name: &FileName, counted: bool) -> (Option<bool>, Resu
             false => None,
         };
         let done = (|| {
-            if target {
-                remove_target(storage, name)?;
-            }
-            remove(storage, name)?;
-            metadata.map_or(Ok(()), |metadata| remove(storage, &metadata))
+            let target = if target { target_of(storage, name)? } else { None };
+            let names: Vec<FileName> = [target, Some(*name), metadata].into_iter().flatten().collect();
+            remove(storage, &names)
         })();
         if let Some(entry) = entry {
             entry.strike().map_err(|error| Refused::io("delete", name, &error))?;
@@ -82,22 +80,35 @@ pub(crate) fn complete(storage: &Storage, name: &FileName) -> Result<(), Refused
         return all(storage, name, counted).1;
     }
     match name.metadata().filter(is_there) {
-        Some(metadata) => remove(storage, &metadata),
+        Some(metadata) => remove(storage, &[metadata]),
         None => Ok(()),
     }
 }
 
-/// Record first: a record whose file is still there is stepped over by replication.
-pub(crate) fn remove(storage: &Storage, name: &FileName) -> Result<(), Refused> {
-    let failed = |error: io::Error| Refused::io("delete", name, &error);
-    let pending = storage.log(now(), Op::Delete, name).map_err(failed)?;
-    disk::remove(&storage.paths, name).map_err(failed)?;
+/// Records first, all or none: one whose file is still there is stepped over by replication.
+pub(crate) fn remove(storage: &Storage, names: &[FileName]) -> Result<(), Refused> {
+    let timestamp = now();
+    let mut records: Vec<Record> = names.iter().map(|name| deleted(timestamp, false, name)).collect();
+    storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
+    unlink(storage, &mut records, names)
+}
+
+/// Logs deletes, and removes these files.
+pub(crate) fn unlink(storage: &Storage, records: &mut [Record], names: &[FileName]) -> Result<(), Refused> {
+    let what = names.first().map_or_else(String::new, ToString::to_string);
+    let failed = |error: io::Error| Refused::io("delete", &what, &error);
+    let pending = storage.binlog.append_all(records).map_err(failed)?;
+    names.iter().try_for_each(|name| disk::remove(&storage.paths, name)).map_err(failed)?;
     pending.settle();
     Ok(())
 }
 
-/// The content behind a slave that is a link, if it lies in this store path.
-fn remove_target(storage: &Storage, link: &FileName) -> Result<(), Refused> {
+pub(crate) fn deleted(timestamp: i64, replica: bool, name: &FileName) -> Record {
+    Record { timestamp, op: Op::Delete, replica, name: name.logic(), more: None }
+}
+
+/// The content behind a slave that is a link, if it is there and lies in this store path.
+fn target_of(storage: &Storage, link: &FileName) -> Result<Option<FileName>, Refused> {
     let data = storage.paths.data(link.path());
     let target = rustix::fs::readlinkat(data, link.true_name(), Vec::new())
         .map_err(|error| Refused::io("read the link", link, &error.into()))?;
@@ -106,10 +117,7 @@ fn remove_target(storage: &Storage, link: &FileName) -> Result<(), Refused> {
     let logic = inside.map(|name| [format!("M{:02X}/", link.path().byte()).as_bytes(), name].concat());
     let Some(target) = logic.and_then(|logic| FileName::parse(&logic, storage.paths.count()).ok()) else {
         tracing::warn!(%link, "the link points outside its store path: only the link is deleted");
-        return Ok(());
+        return Ok(None);
     };
-    match remove(storage, &target) {
-        Err(Refused::Status { status: Status::NOENT, .. }) => Ok(()),
-        done => done,
-    }
+    Ok(Some(target).filter(|target| disk::lstat(&storage.paths, target).is_ok()))
 }

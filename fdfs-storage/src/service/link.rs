@@ -68,7 +68,7 @@ pub(crate) fn make(storage: &Storage, link: &FileName, source: &FileName) -> Res
     let timestamp = now();
     let more = Some(source.logic());
     let record = Record { timestamp, op: Op::Link, replica: false, name: link.logic(), more };
-    let pending = storage.binlog.append(&record).map_err(failed)?;
+    let pending = storage.binlog.append(record).map_err(failed)?;
     disk::make_link(&storage.paths, link, source).map_err(failed)?;
     pending.settle();
     storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);

@@ -43,7 +43,7 @@ fn change(storage: &Storage, name: &FileName, mode: MetaMode, new: Metadata) -> 
     };
     if new.is_empty() {
         return match (mode, old) {
-            (MetaMode::Overwrite, Some(_)) => delete::remove(storage, &file),
+            (MetaMode::Overwrite, Some(_)) => delete::remove(storage, &[file]),
             _ => Ok(()),
         };
     }

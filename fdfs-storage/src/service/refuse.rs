@@ -44,7 +44,9 @@ impl Refused {
     pub fn into_io(self) -> io::Error {
         match self {
             Self::Conn(error) => io::Error::other(error),
-            Self::Status { why, .. } => io::Error::other(why),
+            Self::Status { status, why } => {
+                io::Error::new(io::Error::from_raw_os_error(status.0.into()).kind(), why)
+            }
         }
     }
 }

@@ -12,9 +12,15 @@ pub fn save(path: &Path, content: &[u8]) -> io::Result<()> {
         |error: io::Error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
     let mut temp = path.as_os_str().to_owned();
     temp.push(".tmp");
-    let mut file = File::create(&temp).map_err(named)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(named)?;
-    fs::rename(&temp, path).map_err(named)?;
+    let written = File::create(&temp).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temp, path)
+    });
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temp);
+        named(error)
+    })?;
     match path.parent() {
         Some(dir) => File::open(dir).and_then(|dir| dir.sync_all()).map_err(named),
         None => Ok(()),

@@ -75,3 +75,54 @@ fn announced_bytes_are_promised() {
     drop(running);
     drop(small);
 }
+
+/// Some changes are several records: all of them are logged and the change is made, or it is refused.
+#[test]
+fn a_full_base_path_leaves_no_change_half_made() {
+    if !crate::mount::possible() {
+        return;
+    }
+    const FILES: usize = 60;
+    let small = Ext4::new(16);
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    let base = small.at();
+    let running =
+        Running::on(dir, vec![store], |settings, _| settings.base_path = base.to_str().unwrap().into());
+    let mut client = running.client();
+    for round in 0..12 {
+        // The block where the log ends is full at another byte each time.
+        let ext = &"abcdef"[..=round / 2];
+        let names: Vec<String> = (0..FILES)
+            .map(|n| {
+                let (status, body) = client.call(23, &bodies::upload(0, ext, &[n as u8]));
+                let name = name_of(&body);
+                assert_eq!(status, 0);
+                assert_eq!(client.call(13, &bodies::metadata(&name, b'O', b"a\x02b")).0, 0);
+                name
+            })
+            .collect();
+        let filler = small.at().join("filler");
+        let mut file = std::fs::File::create(&filler).unwrap();
+        for size in [MIB, 100] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+        let mut refused = 0;
+        for name in &names {
+            let status = match round % 2 {
+                0 => client.delete(name),
+                _ => client.call(38, name.as_bytes()).0,
+            };
+            let there = [name, &format!("{name}-m")].map(|name| running.file(name).exists());
+            assert!(matches!(status, 0 | 28), "{status}");
+            assert_eq!(there, [status == 28; 2], "round {round}: {name} and its metadata");
+            refused += usize::from(status == 28);
+        }
+        assert!(refused > 0, "the disk has room for {FILES} changes");
+        drop(file);
+        std::fs::remove_file(filler).unwrap();
+    }
+    drop((client, running));
+    drop(small);
+}

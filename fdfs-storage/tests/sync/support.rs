@@ -162,7 +162,7 @@ impl Member {
 
     pub fn log_at(&self, timestamp: i64, op: Op, name: &str, more: Option<String>) {
         let record = Record { timestamp, op, replica: false, name: name.to_owned(), more };
-        self.storage.binlog.append(&record).unwrap().settle();
+        self.storage.binlog.append(record).unwrap().settle();
     }
 
     /// A new file with a generated name.
@@ -185,7 +185,7 @@ impl Member {
         let (op, logged, more, content) = change(content);
         let timestamp = fdfs_storage::now();
         let record = Record { timestamp, op, replica: false, name: logged.clone(), more };
-        let pending = self.storage.binlog.append(&record).unwrap();
+        let pending = self.storage.binlog.append(record).unwrap();
         match content {
             Some(content) => std::fs::write(self.path_of(name), content).unwrap(),
             None if op == Op::Rename => std::fs::rename(self.path_of(name), self.path_of(&logged)).unwrap(),

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use fdfs_core::binlog::Op;
+use fdfs_core::binlog::Record;
 use fdfs_core::fileid::FileName;
 use fdfs_core::wire::sync::SyncDelete;
 use fdfs_core::wire::{Header, Status};
 use fdfs_net::Conn;
 
-use super::{in_time, log, make, note};
+use super::{in_time, make, note};
 use crate::disk;
 use crate::dups;
-use crate::service::{Answer, Body, Refused, Session};
+use crate::service::{Answer, Body, Refused, Session, deleted, unlink};
 use crate::storage::Storage;
 use crate::sync::Fence;
 
@@ -39,31 +39,25 @@ pub(super) async fn delete(
 fn apply(storage: &Storage, fence: &Fence, name: &FileName, timestamp: i64) -> Result<Status, Refused> {
     let _alone = storage.lock_name(name);
     in_time(fence)?;
-    match disk::lstat(&storage.paths, name) {
+    let there = match disk::lstat(&storage.paths, name) {
         Ok(found) if !disk::is_file(&found) && !disk::is_link(&found) => {
             return Err(Refused::invalid(format!("{name} is no regular file")));
         }
-        Ok(_) => remove(storage, name, timestamp)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            // Its create may still be on the way from another member: the record remembers.
-            if !storage.binlog.tombs().has(name) {
-                log(storage, timestamp, Op::Delete, name, None)?.settle();
-            }
-            return Ok(Status::NOENT);
-        }
+        Ok(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(Refused::io("stat", name, &error)),
-    }
+    };
     // Metadata that was set at another member at the same time does not outlive the file.
     let metadata = name.metadata().filter(|_| name.is_unique());
-    if let Some(metadata) = metadata.filter(|metadata| disk::lstat(&storage.paths, metadata).is_ok()) {
-        remove(storage, &metadata, timestamp)?;
+    let metadata = metadata.filter(|metadata| disk::lstat(&storage.paths, metadata).is_ok());
+    let gone: Vec<FileName> = [there.then_some(*name), metadata].into_iter().flatten().collect();
+    let mut records: Vec<Record> = gone.iter().map(|name| deleted(timestamp, true, name)).collect();
+    if !there && !storage.binlog.tombs().has(name) {
+        // Its create may still be on the way from another member: the record remembers.
+        records.push(deleted(timestamp, true, name));
     }
-    Ok(Status::OK)
-}
-
-fn remove(storage: &Storage, name: &FileName, timestamp: i64) -> Result<(), Refused> {
-    let pending = log(storage, timestamp, Op::Delete, name, None)?;
-    disk::remove(&storage.paths, name).map_err(|error| Refused::io("delete", name, &error))?;
-    pending.settle();
-    Ok(())
+    if !records.is_empty() {
+        unlink(storage, &mut records, &gone)?;
+    }
+    Ok(if there { Status::OK } else { Status::NOENT })
 }
