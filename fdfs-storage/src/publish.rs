@@ -45,7 +45,11 @@ pub async fn publish(
                 Make::Same(name) => *name,
                 Make::New(make) => make(&worker, mtime),
             };
-            held.hold(worker.log(mtime, Op::Create, &name)?);
+            let pending = worker.log(mtime, Op::Create, &name)?;
+            if pending.time() != mtime {
+                file.set_mtime(pending.time())?;
+            }
+            held.hold(pending);
             match file.publish(&name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 done => done?,

@@ -122,7 +122,8 @@ impl Binlog {
         self.records.fetch_add(records.len() as u64, Relaxed);
         drop(state);
         records.iter().for_each(|record| self.tombs.note(record));
-        Ok(Pending { log: Arc::clone(self), start, end })
+        let time = records.first().map_or(0, |record| record.timestamp);
+        Ok(Pending { log: Arc::clone(self), start, end, time })
     }
 
     /// Asks the disk to keep what was appended. Appends go on meanwhile.
@@ -243,9 +244,15 @@ pub struct Pending {
     log: Arc<Binlog>,
     start: Pos,
     end: Pos,
+    time: i64,
 }
 
 impl Pending {
+    /// Time of the first of them, s: it may be later than asked for, when the name was deleted before.
+    pub fn time(&self) -> i64 {
+        self.time
+    }
+
     /// The effect is visible, or will never be: then a reader finds no file and steps over them.
     pub fn settle(self) {}
 }

@@ -67,6 +67,14 @@ pub fn make_link(paths: &StorePaths, link: &FileName, target: &FileName) -> io::
     }
 }
 
+/// Sets access and modification time of a file, or of a link itself.
+pub fn set_mtime(paths: &StorePaths, name: &FileName, unix_secs: i64) -> io::Result<()> {
+    let time = rustix::fs::Timespec { tv_sec: unix_secs, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::utimensat(paths.data(name.path()), name.true_name(), &times, flags)?)
+}
+
 /// Gives a file another name, unless something has that name.
 pub fn rename(paths: &StorePaths, old: &FileName, new: &FileName) -> io::Result<()> {
     use rustix::io::Errno;

@@ -20,7 +20,7 @@ use fdfs_core::wire::list::stat;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 
 use crate::disk::{self, NewFile};
-use crate::service::Refused;
+use crate::service::{Refused, deleted, earliest_delete};
 use crate::storage::{Storage, now};
 pub(crate) use journal::Entry;
 pub use journal::replay;
@@ -185,8 +185,10 @@ fn give_name(
     let is_there = |(old, _): &(FileName, FileName)| disk::lstat(&storage.paths, old).is_ok();
     let metadata = old.metadata().zip(new.metadata()).filter(is_there);
     let mut records: Vec<Record> = record.into_iter().collect();
-    for (op, name) in metadata.iter().flat_map(|(old, new)| [(Op::Create, new), (Op::Delete, old)]) {
-        records.push(Record { timestamp, op, replica: false, name: name.logic(), more: None });
+    if let Some((old, new)) = &metadata {
+        let (op, name) = (Op::Create, new.logic());
+        records.push(Record { timestamp, op, replica: false, name, more: None });
+        records.push(deleted(timestamp.max(earliest_delete(storage, old)), false, old));
     }
     let pending = match records.is_empty() {
         true => None,
@@ -194,6 +196,9 @@ fn give_name(
     };
     for (old, new) in [Some((*old, *new)).filter(is_there), metadata].into_iter().flatten() {
         disk::rename(&storage.paths, &old, &new)?;
+    }
+    if let Some((_, new)) = metadata {
+        disk::set_mtime(&storage.paths, &new, timestamp)?;
     }
     drop(pending);
     Ok(())

@@ -88,9 +88,19 @@ pub(crate) fn complete(storage: &Storage, name: &FileName) -> Result<(), Refused
 /// Records first, all or none: one whose file is still there is stepped over by replication.
 pub(crate) fn remove(storage: &Storage, names: &[FileName]) -> Result<(), Refused> {
     let timestamp = now();
-    let mut records: Vec<Record> = names.iter().map(|name| deleted(timestamp, false, name)).collect();
+    let record = |name: &FileName| deleted(timestamp.max(earliest_delete(storage, name)), false, name);
+    let mut records: Vec<Record> = names.iter().map(record).collect();
     storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
     unlink(storage, &mut records, names)
+}
+
+/// The delete of a name that may be given again is later than the file, whatever the clock says now: what comes by several
+/// ways is told apart by its time.
+pub(crate) fn earliest_delete(storage: &Storage, name: &FileName) -> i64 {
+    match disk::lstat(&storage.paths, name) {
+        Ok(found) if !name.is_unique() => found.st_mtime + 1,
+        _ => i64::MIN,
+    }
 }
 
 /// Logs deletes, and removes these files.

@@ -70,6 +70,7 @@ pub(crate) fn make(storage: &Storage, link: &FileName, source: &FileName) -> Res
     let record = Record { timestamp, op: Op::Link, replica: false, name: link.logic(), more };
     let pending = storage.binlog.append(record).map_err(failed)?;
     disk::make_link(&storage.paths, link, source).map_err(failed)?;
+    disk::set_mtime(&storage.paths, link, pending.time()).map_err(failed)?;
     pending.settle();
     storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
     Ok(())

@@ -26,7 +26,7 @@ use crate::lag;
 use crate::storage::Storage;
 use crate::sync;
 pub use buffer::Buffer;
-pub(crate) use delete::{complete as complete_delete, deleted, remove, unlink};
+pub(crate) use delete::{complete as complete_delete, deleted, earliest_delete, remove, unlink};
 pub(crate) use link::make as make_link;
 pub use refuse::Refused;
 pub(crate) use upload::receive as receive_content;

@@ -188,9 +188,7 @@ impl<'a> World<'a> {
         }
         let op = if member.read(&metadata).is_some() { Op::Update } else { Op::Create };
         let content = format!("a\x02{}", self.random.u32(..)).into_bytes();
-        let member = self.member(home);
-        std::fs::write(member.path_of(&metadata), &content).unwrap();
-        member.log(op, &metadata, None);
+        self.member(home).make(op, &metadata, &content);
         self.files.insert(metadata, File { home, kind: Kind::Trunk, content });
         "metadata"
     }
@@ -203,9 +201,7 @@ impl<'a> World<'a> {
         }
         let home = self.files[&name].home;
         let content = self.bytes(500);
-        let member = self.member(home);
-        std::fs::write(member.path_of(&slave), &content).unwrap();
-        member.log(Op::Create, &slave, None);
+        self.member(home).make(Op::Create, &slave, &content);
         self.files.insert(slave, File { home, kind: Kind::Trunk, content });
         "slave"
     }

@@ -204,7 +204,7 @@ fn names_given_again_after_the_clock_was_put_back() {
     make(now + 600);
     for name in &names {
         std::fs::remove_file(one.path_of(name)).unwrap();
-        one.log_at(now + 600, Op::Delete, name, None);
+        one.log_at(now + 601, Op::Delete, name, None);
     }
     one.wait_sent(1);
     assert!(names.iter().all(|name| two.read(name).is_none()));
@@ -212,6 +212,35 @@ fn names_given_again_after_the_clock_was_put_back() {
     for name in &names {
         assert!(two.read(name).is_some(), "{name}");
     }
+}
+
+#[test]
+fn changes_that_come_back_after_a_name_was_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut one, mut two) = pair(&dir);
+    let name = one.create(Kind::Normal, b"master");
+    let slave = name.replace(".txt", "_s.txt");
+    one.send_to(&[(2, two.addr)]);
+    one.make(Op::Create, &slave, b"first");
+    one.wait_sent(1);
+    // Two fills one: it tells one what one has told it.
+    let full_copy = Mark { need_sync_old: true, ..Mark::default() };
+    let fill = |two: &mut Member, one: &Member| {
+        std::fs::write(two.mark_file(1), full_copy.to_string()).unwrap();
+        two.send_to(&[(1, one.addr)]);
+        two.wait_sent(1);
+        two.stop_sending();
+    };
+    one.stop_sending();
+    one.delete(&slave);
+    fill(&mut two, &one);
+    assert!(one.read(&slave).is_none(), "what was deleted came back in the same second");
+    one.send_to(&[(2, two.addr)]);
+    one.wait_sent(1);
+    one.stop_sending();
+    one.make(Op::Create, &slave, b"second");
+    fill(&mut two, &one);
+    assert_eq!(one.read(&slave).unwrap(), b"second", "the delete of the first one came back");
 }
 
 #[test]

@@ -165,6 +165,17 @@ impl Member {
         self.storage.binlog.append(record).unwrap().settle();
     }
 
+    /// A file with a name that may have been deleted before; its time is that of its record.
+    pub fn make(&self, op: Op, name: &str, content: &[u8]) {
+        let record =
+            Record { timestamp: fdfs_storage::now(), op, replica: false, name: name.to_owned(), more: None };
+        let pending = self.storage.binlog.append(record).unwrap();
+        std::fs::write(self.path_of(name), content).unwrap();
+        let checked = FileName::parse(name.as_bytes(), 1).unwrap();
+        fdfs_storage::disk::set_mtime(&self.storage.paths, &checked, pending.time()).unwrap();
+        pending.settle();
+    }
+
     /// A new file with a generated name.
     pub fn create(&self, kind: Kind, content: &[u8]) -> String {
         let name = name_of(self.storage.identity.source, kind, content);
@@ -183,7 +194,11 @@ impl Member {
         let _alone = self.storage.lock_name(&checked);
         let Some(content) = self.read(name) else { return false };
         let (op, logged, more, content) = change(content);
-        let timestamp = fdfs_storage::now();
+        // A delete is later than the file.
+        let mtime = std::fs::metadata(self.path_of(name)).unwrap().modified().unwrap();
+        let mtime = i64::try_from(mtime.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
+        let least = if op == Op::Delete { mtime + 1 } else { 0 };
+        let timestamp = fdfs_storage::now().max(least);
         let record = Record { timestamp, op, replica: false, name: logged.clone(), more };
         let pending = self.storage.binlog.append(record).unwrap();
         match content {

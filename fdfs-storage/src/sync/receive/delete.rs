@@ -28,7 +28,8 @@ pub(super) async fn delete(
     let timestamp = i64::from(request.timestamp);
     let changing = dups::removing(storage, &name).await;
     let fence = session.fence.clone();
-    let status = make(storage, &name, move |storage| apply(storage, &fence, &name, timestamp)).await;
+    let own = session.tells_times;
+    let status = make(storage, &name, move |storage| apply(storage, &fence, &name, timestamp, own)).await;
     dups::finish(storage, changing).await;
     let status = status?;
     note(storage, session, timestamp);
@@ -36,13 +37,21 @@ pub(super) async fn delete(
     Ok(())
 }
 
-fn apply(storage: &Storage, fence: &Fence, name: &FileName, timestamp: i64) -> Result<Status, Refused> {
+fn apply(
+    storage: &Storage,
+    fence: &Fence,
+    name: &FileName,
+    timestamp: i64,
+    own: bool,
+) -> Result<Status, Refused> {
     let _alone = storage.lock_name(name);
     in_time(fence)?;
     let there = match disk::lstat(&storage.paths, name) {
         Ok(found) if !disk::is_file(&found) && !disk::is_link(&found) => {
             return Err(Refused::invalid(format!("{name} is no regular file")));
         }
+        // The name was given again since, as members of this implementation tell by the time.
+        Ok(found) if own && !name.is_unique() && found.st_mtime >= timestamp => return Ok(Status::EXIST),
         Ok(_) => true,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(Refused::io("stat", name, &error)),

@@ -56,6 +56,7 @@ fn make_link(
     }
     let pending = log(storage, timestamp, Op::Link, link, Some(target.logic()))?;
     disk::make_link(&storage.paths, link, target)
+        .and_then(|()| disk::set_mtime(&storage.paths, link, timestamp))
         .map_err(|error| Refused::io("make the link", link, &error))?;
     pending.settle();
     Ok(())
