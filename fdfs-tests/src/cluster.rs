@@ -17,6 +17,8 @@ pub struct Member {
     pub addr: SocketAddr,
     pub base: PathBuf,
     pub nginx_addr: SocketAddr,
+    /// Seconds that the clock of its next process is ahead (`libfaketime`).
+    pub clock_ahead: i64,
     process: Option<Process>,
     nginx: Option<Process>,
 }
@@ -48,17 +50,7 @@ impl Cluster {
             cluster.start_tracker(usize::from(index));
         }
         for index in 0..groups * 2 {
-            let host = u8::try_from(21 + index).unwrap();
-            let base = cluster.dir.path().join(format!("storage-{host}"));
-            std::fs::create_dir_all(&base).unwrap();
-            cluster.members.push(Member {
-                group: format!("group{}", index / 2 + 1),
-                addr: cluster.addr(host, 23000),
-                base,
-                nginx_addr: cluster.addr(host, 8888),
-                process: None,
-                nginx: None,
-            });
+            cluster.add_member(&format!("group{}", index / 2 + 1));
             cluster.start_storage(index);
         }
         cluster.wait_active();
@@ -134,6 +126,7 @@ impl Cluster {
             addr: self.addr(host, 23000),
             base,
             nginx_addr: self.addr(host, 8888),
+            clock_ahead: 0,
             process: None,
             nginx: None,
         });
@@ -155,6 +148,11 @@ impl Cluster {
         std::fs::write(&conf, text).unwrap();
         let mut command = Command::new(programs::storaged());
         command.arg("-N").arg(&conf);
+        if self.members[index].clock_ahead != 0 {
+            let ahead = format!("{:+}", self.members[index].clock_ahead);
+            command.env("LD_PRELOAD", programs::faketime()).env("FAKETIME", ahead);
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         let output = self.members[index].base.join("output");
         let process = Process::start(&format!("storage {index}"), &mut command, output);
         self.members[index].process = Some(process);

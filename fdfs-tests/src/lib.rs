@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod driver;
 pub mod http;
+pub mod model;
 pub mod module;
 pub mod process;
 pub mod programs;

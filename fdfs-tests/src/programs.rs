@@ -58,3 +58,10 @@ pub fn rebuild_binlog() -> PathBuf {
 pub fn verify() -> PathBuf {
     find("FDFS_VERIFY", "fdfs_verify", "build it with ci/build")
 }
+
+/// The library that gives a process another wall clock.
+pub fn faketime() -> PathBuf {
+    let arch = std::env::consts::ARCH;
+    let found = format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketime.so.1");
+    find("FDFS_FAKETIME", &found, "install libfaketime")
+}

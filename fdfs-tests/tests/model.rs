@@ -6,21 +6,17 @@
 //! choices of an earlier run; what the clock and the threads do differs each time.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod client;
-mod disk;
-mod random;
-mod settle;
-
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fdfs_tests::cluster::Cluster;
+use fdfs_tests::model::client::{Client, Member};
+use fdfs_tests::model::random::Random;
+use fdfs_tests::model::{disk, settle};
 use fdfs_tests::raw::Raw;
 use fdfs_tests::wait_for;
-
-use client::Client;
-use random::Random;
 
 const CLIENTS: usize = 4;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -67,8 +63,9 @@ fn the_disk_and_the_model_agree() {
     let mut cluster = Cluster::start("model", 1);
     let addr = cluster.members[0].addr;
     let base = cluster.members[0].base.clone();
+    let members: Arc<[Member]> = [Member::new(addr)].into();
     let mut clients: Vec<Client> =
-        (0..CLIENTS).map(|number| Client::new(number, addr, random.next())).collect();
+        (0..CLIENTS).map(|number| Client::new(number, &members, random.number())).collect();
     let began = Instant::now();
     let (mut done, mut kills, mut doubts) = (0, 0, 0);
     for round in 0..length.rounds {

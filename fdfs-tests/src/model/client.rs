@@ -1,29 +1,36 @@
 //! A client with files of its own, and what it knows of them.
+//!
+//! Each file has one writer. Its home, the member that it was uploaded to, makes all changes of it, but for a delete: that
+//! may be asked of any member, as may links. Conflicting changes at two members have no order.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use fdfs_core::fileid::{FileName, crc32, slave_name};
+use fdfs_core::fileid::{FileName, Source, crc32, slave_name};
 use fdfs_core::ident::{Extension, GroupName};
 use fdfs_core::metadata::Metadata;
 use fdfs_core::wire::Text;
 use fdfs_core::wire::edit::{Append, CreateLink, Modify, Truncate, UploadSlave};
-use fdfs_tests::content;
-use fdfs_tests::raw::{self, Answer, Raw};
 
-use crate::random::Random;
+use super::random::Random;
+use crate::content;
+use crate::raw::{self, Answer, Raw};
 
 const GROUP: &str = "group1";
 /// A client that has this many files rather deletes some.
 const MANY: usize = 40;
 /// Appender files do not grow beyond this many bytes.
 const LARGE: usize = 2 << 20;
+/// Longest wait for an answer: more than any member stands still.
+const LIMIT: Duration = Duration::from_secs(60);
 const OK: u8 = 0;
 const NOENT: u8 = 2;
 const EXIST: u8 = 17;
 const INVAL: u8 = 22;
+const NOSPC: u8 = 28;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -37,6 +44,8 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct File {
     pub kind: Kind,
+    /// Index of the member that makes its changes.
+    pub home: usize,
     pub content: Vec<u8>,
     pub metadata: Option<Metadata>,
     /// Of a link.
@@ -46,7 +55,6 @@ pub struct File {
 /// A change that had no answer.
 #[derive(Debug)]
 pub enum Doubt {
-    Nothing,
     /// A new file whose name is not known.
     New(File),
     Slave(String, File),
@@ -58,70 +66,83 @@ pub enum Doubt {
     Metadata(String, Option<Metadata>),
 }
 
-pub struct Client {
-    number: usize,
-    addr: SocketAddr,
-    random: Random,
-    pub files: BTreeMap<String, File>,
-    /// Some names of files that are gone.
-    pub gone: Vec<String>,
-    pub doubt: Doubt,
-    pub counts: BTreeMap<&'static str, usize>,
-    refused: bool,
-}
-
-type Action = fn(&mut Client, &mut Raw) -> Result<(), Broken>;
-
-/// The connection broke.
-struct Broken;
-
-impl From<std::io::Error> for Broken {
-    fn from(_: std::io::Error) -> Self {
-        Self
+impl Doubt {
+    fn name(&self) -> Option<&String> {
+        match self {
+            Self::New(_) => None,
+            Self::Slave(name, _)
+            | Self::Content(name, _)
+            | Self::Regenerate(name)
+            | Self::Delete(name)
+            | Self::Metadata(name, _) => Some(name),
+        }
     }
 }
 
+/// A member as clients meet it.
+pub struct Member {
+    pub addr: SocketAddr,
+    /// It may answer that there is no space; then nothing has changed.
+    pub full: AtomicBool,
+}
+
+impl Member {
+    pub fn new(addr: SocketAddr) -> Self {
+        Self { addr, full: AtomicBool::new(false) }
+    }
+}
+
+pub struct Client {
+    number: usize,
+    members: Arc<[Member]>,
+    connections: Vec<Option<Raw>>,
+    random: Random,
+    pub files: BTreeMap<String, File>,
+    /// Some names of files that are gone, each with the member that knows it.
+    pub gone: Vec<(String, usize)>,
+    /// Whoever is in one of them is left alone.
+    pub doubts: Vec<Doubt>,
+    pub counts: BTreeMap<&'static str, usize>,
+}
+
+type Action = fn(&mut Client) -> Result<(), Undone>;
+
+/// There is no answer, or none that says what there is.
+struct Undone;
+
 impl Client {
-    pub fn new(number: usize, addr: SocketAddr, seed: u64) -> Self {
+    pub fn new(number: usize, members: &Arc<[Member]>, seed: u64) -> Self {
         Self {
             number,
-            addr,
+            members: Arc::clone(members),
+            connections: members.iter().map(|_| None).collect(),
             random: Random::new(seed),
             files: BTreeMap::new(),
             gone: Vec::new(),
-            doubt: Doubt::Nothing,
+            doubts: Vec::new(),
             counts: BTreeMap::new(),
-            refused: false,
         }
     }
 
-    /// Until the storage is gone.
+    /// Until it is told to stop.
     pub fn work(&mut self, ops: &AtomicUsize, stop: &AtomicBool) {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while !stop.load(Relaxed) {
-                let Ok(stream) = TcpStream::connect_timeout(&self.addr, Duration::from_secs(1)) else {
-                    return;
-                };
-                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-                stream.set_nodelay(true).unwrap();
-                let mut storage = Raw(stream);
-                self.refused = false;
-                // A storage may close a connection after a refusal.
-                while !stop.load(Relaxed) && !self.refused {
-                    if self.step(&mut storage).is_err() {
-                        return;
-                    }
-                    ops.fetch_add(1, Relaxed);
+                match self.step() {
+                    Ok(()) => drop(ops.fetch_add(1, Relaxed)),
+                    // Whoever is away is not asked without a pause.
+                    Err(Undone) => std::thread::sleep(Duration::from_millis(1)),
                 }
             }
         }));
+        self.connections.fill_with(|| None);
         if let Err(panic) = done {
             stop.store(true, Relaxed);
             std::panic::resume_unwind(panic);
         }
     }
 
-    fn step(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn step(&mut self) -> Result<(), Undone> {
         let choice = self.random.below(100);
         let delete = if self.files.len() > MANY { 45 } else { 8 };
         let (name, action): (_, Action) = match choice {
@@ -142,23 +163,70 @@ impl Client {
             89..91 => ("gone", Self::ask_for_gone),
             _ => ("download", Self::download),
         };
-        action(self, storage)?;
-        self.doubt = Doubt::Nothing;
+        action(self)?;
         *self.counts.entry(name).or_default() += 1;
         Ok(())
+    }
+
+    fn connection(&mut self, member: usize) -> Result<&mut Raw, Undone> {
+        let connection = &mut self.connections[member];
+        if connection.is_none() {
+            let addr = &self.members[member].addr;
+            let stream = TcpStream::connect_timeout(addr, Duration::from_secs(1)).map_err(|_| Undone)?;
+            stream.set_read_timeout(Some(LIMIT)).unwrap();
+            stream.set_nodelay(true).unwrap();
+            *connection = Some(Raw(stream));
+        }
+        connection.as_mut().ok_or(Undone)
+    }
+
+    /// Asks a member; without an answer `doubt` remains.
+    fn ask(
+        &mut self,
+        member: usize,
+        command: u8,
+        body: &[u8],
+        doubt: Option<Doubt>,
+    ) -> Result<Answer, Undone> {
+        let answer = self.connection(member)?.ask(command, body);
+        // A storage may close a connection after a refusal.
+        if !answer.as_ref().is_ok_and(|answer| answer.status != INVAL) {
+            self.connections[member] = None;
+        }
+        let Ok(answer) = answer else {
+            self.doubts.extend(doubt);
+            *self.counts.entry("without an answer").or_default() += 1;
+            return Err(Undone);
+        };
+        if answer.status == NOSPC && self.members[member].full.load(Relaxed) {
+            *self.counts.entry("no space").or_default() += 1;
+            return Err(Undone);
+        }
+        Ok(answer)
+    }
+
+    fn in_doubt(&self, name: &String) -> bool {
+        self.doubts.iter().any(|doubt| doubt.name() == Some(name))
+    }
+
+    fn any_member(&mut self) -> usize {
+        self.random.below(self.members.len())
     }
 
     fn new_content(&mut self) -> Vec<u8> {
         // Some content comes from several clients, and more than once.
         match self.random.one_in(3) {
             true => content([10, 3000, 70_000, 300_000][self.random.below(4)], 7),
-            false => content(self.random.size(), self.random.next()),
+            false => content(self.random.size(), self.random.number()),
         }
     }
 
-    /// One of the files of this kind.
+    /// One of the files of this kind, none in doubt and no link to such a one.
     fn pick(&mut self, kinds: &[Kind]) -> Option<String> {
-        let fitting = self.files.iter().filter(|(_, file)| kinds.contains(&file.kind));
+        let fitting = self.files.iter().filter(|(name, file)| {
+            kinds.contains(&file.kind)
+                && ![Some(*name), file.target.as_ref()].into_iter().flatten().any(|name| self.in_doubt(name))
+        });
         let names: Vec<&String> = fitting.map(|(name, _)| name).collect();
         let at = self.random.below(names.len());
         names.get(at).map(|name| (*name).clone())
@@ -167,7 +235,14 @@ impl Client {
     /// A file that is there with its content: no link whose target is gone.
     fn pick_readable(&mut self) -> Option<String> {
         let name = self.pick(&[Kind::Normal, Kind::Appender, Kind::Slave, Kind::Link])?;
-        self.content_of(&name).is_some().then_some(name)
+        (self.content_of(&name).is_some() && self.is_sure(&name, self.files[&name].home)).then_some(name)
+    }
+
+    /// Whether this member has heard of everything that was done to a file, and to what it points to.
+    fn is_sure(&self, name: &str, member: usize) -> bool {
+        let file = &self.files[name];
+        let target = file.target.as_ref().map(|target| self.files.get(target).map(|file| file.home));
+        self.members.len() == 1 || (file.home == member && target.is_none_or(|home| home == Some(member)))
     }
 
     /// `None`: a link whose target is gone.
@@ -179,19 +254,19 @@ impl Client {
         }
     }
 
-    fn expect(&mut self, answer: &Answer, status: u8, what: &str, name: &str) {
-        self.refused |= answer.status == INVAL;
+    fn expect(&self, answer: &Answer, status: u8, what: &str, name: &str) {
         assert_eq!(answer.status, status, "client {}: {what} {name}", self.number);
     }
 
-    fn upload(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn upload(&mut self) -> Result<(), Undone> {
         let kind = if self.random.one_in(3) { Kind::Appender } else { Kind::Normal };
         let content = self.new_content();
         let ext = ["txt", "", "jpeg", "a.b"][self.random.below(4)];
-        let file = File { kind, content: content.clone(), metadata: None, target: None };
-        self.doubt = Doubt::New(file.clone());
+        let home = self.any_member();
+        let file = File { kind, home, content: content.clone(), metadata: None, target: None };
         let command = if kind == Kind::Appender { 23 } else { raw::UPLOAD };
-        let answer = storage.ask(command, &raw::upload(0xFF, ext, &content))?;
+        let body = raw::upload(0xFF, ext, &content);
+        let answer = self.ask(home, command, &body, Some(Doubt::New(file.clone())))?;
         self.expect(&answer, OK, "upload", ext);
         let name = name_of(&answer.body);
         let parsed = FileName::parse(name.as_bytes(), 1).unwrap();
@@ -199,41 +274,53 @@ impl Client {
             let blob = parsed.blob().unwrap();
             assert_eq!((blob.size(), blob.crc32), (content.len() as u64, crc32(&content)), "{name}");
         }
-        assert_eq!(parsed.is_appender(), kind == Kind::Appender, "{name}");
+        assert!(parsed.is_appender() == (kind == Kind::Appender) && self.is_of(&parsed, home), "{name}");
         self.add(name, file);
         Ok(())
+    }
+
+    /// Whether a generated name is one of this member.
+    pub(super) fn is_of(&self, name: &FileName, member: usize) -> bool {
+        let source = name.blob().map(|blob| blob.source);
+        matches!(source, Some(Source::Ip(ip)) if self.members[member].addr.ip() == ip)
     }
 
     fn add(&mut self, name: String, file: File) {
         assert!(self.files.insert(name.clone(), file).is_none(), "{name} was given twice");
     }
 
-    fn slave(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn slave(&mut self) -> Result<(), Undone> {
         let Some(master) = self.pick(&[Kind::Normal, Kind::Appender]) else { return Ok(()) };
         let prefix = ["_small", "-big_1"][self.random.below(2)];
         let ext = Extension::new(b"png").unwrap();
         let parsed = FileName::parse(master.as_bytes(), 1).unwrap();
         let name = slave_name(&parsed, prefix.as_bytes(), ext).unwrap().logic();
-        let content = self.new_content();
-        let file = File { kind: Kind::Slave, content: content.clone(), metadata: None, target: None };
-        let there = self.files.contains_key(&name);
-        if !there {
-            self.doubt = Doubt::Slave(name.clone(), file.clone());
+        if self.in_doubt(&name) {
+            return Ok(());
         }
+        let home = self.files[&master].home;
+        let content = self.new_content();
+        let file = File { kind: Kind::Slave, home, content: content.clone(), metadata: None, target: None };
+        let there = self.files.contains_key(&name);
+        let doubt = (!there).then(|| Doubt::Slave(name.clone(), file.clone()));
         let mut body = Vec::new();
         let (prefix, master) = (Text::cut(prefix.as_bytes()), master.as_bytes());
         UploadSlave { size: content.len() as u64, prefix, ext, master }.put(&mut body);
-        let answer = storage.ask(21, &[body, content].concat())?;
+        let answer = self.ask(home, 21, &[body, content].concat(), doubt)?;
         self.expect(&answer, if there { EXIST } else { OK }, "slave", &name);
         if !there {
             assert_eq!(name_of(&answer.body), name);
-            self.gone.retain(|gone| *gone != name);
-            self.add(name, file);
+            self.made_slave(name, file);
         }
         Ok(())
     }
 
-    fn link(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    pub(super) fn made_slave(&mut self, name: String, file: File) {
+        self.gone.retain(|(gone, _)| *gone != name);
+        self.add(name, file);
+    }
+
+    fn link(&mut self) -> Result<(), Undone> {
         let Some(source) = self.pick(&[Kind::Normal, Kind::Link]) else { return Ok(()) };
         let mut body = Vec::new();
         let request = CreateLink {
@@ -245,10 +332,12 @@ impl Client {
             signature: b"0123456789012345",
         };
         request.put(&mut body);
-        let file =
-            File { kind: Kind::Link, content: Vec::new(), metadata: None, target: Some(source.clone()) };
-        self.doubt = Doubt::New(file.clone());
-        let answer = storage.ask(20, &body)?;
+        let (home, target) = (self.any_member(), Some(source.clone()));
+        let file = File { kind: Kind::Link, home, content: Vec::new(), metadata: None, target };
+        let answer = self.ask(home, 20, &body, Some(Doubt::New(file.clone())))?;
+        if answer.status == NOENT && self.files[&source].home != home {
+            return Ok(());
+        }
         // An upload whose content was there is a link itself, and gets no links.
         if self.files[&source].kind == Kind::Link || answer.status == INVAL {
             self.expect(&answer, INVAL, "link to", &source);
@@ -261,21 +350,19 @@ impl Client {
 
     fn change(
         &mut self,
-        storage: &mut Raw,
         what: &str,
         request: impl FnOnce(&mut Random, &[u8], &[u8]) -> (u8, Vec<u8>, Option<Vec<u8>>),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Undone> {
         // Sometimes a file that cannot be changed.
         let kinds: &[Kind] =
             if self.random.one_in(15) { &[Kind::Normal, Kind::Slave, Kind::Link] } else { &[Kind::Appender] };
         let Some(name) = self.pick(kinds) else { return Ok(()) };
         let file = &self.files[&name];
+        let (home, kind) = (file.home, file.kind);
         let (command, body, after) = request(&mut self.random, name.as_bytes(), &file.content);
-        let after = after.filter(|_| file.kind == Kind::Appender);
-        if let Some(after) = &after {
-            self.doubt = Doubt::Content(name.clone(), after.clone());
-        }
-        let answer = storage.ask(command, &body)?;
+        let after = after.filter(|_| kind == Kind::Appender);
+        let doubt = after.clone().map(|after| Doubt::Content(name.clone(), after));
+        let answer = self.ask(home, command, &body, doubt)?;
         match after {
             Some(after) => {
                 self.expect(&answer, OK, what, &name);
@@ -288,18 +375,18 @@ impl Client {
         Ok(())
     }
 
-    fn append(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn append(&mut self) -> Result<(), Undone> {
         let data = self.new_content();
-        self.change(storage, "append to", |_, name, old| {
+        self.change("append to", |_, name, old| {
             let mut body = Vec::new();
             Append { size: data.len() as u64, name }.put(&mut body);
             (24, [body, data.clone()].concat(), Some([old, &data].concat()))
         })
     }
 
-    fn modify(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn modify(&mut self) -> Result<(), Undone> {
         let data = self.new_content();
-        self.change(storage, "modify", |random, name, old| {
+        self.change("modify", |random, name, old| {
             let offset = random.below(old.len() + 1) + if random.one_in(20) { old.len() + 1 } else { 0 };
             let mut body = Vec::new();
             Modify { offset: offset as u64, size: data.len() as u64, name }.put(&mut body);
@@ -313,8 +400,8 @@ impl Client {
         })
     }
 
-    fn truncate(&mut self, storage: &mut Raw) -> Result<(), Broken> {
-        self.change(storage, "truncate", |random, name, old| {
+    fn truncate(&mut self) -> Result<(), Undone> {
+        self.change("truncate", |random, name, old| {
             let size = if old.len() > LARGE { 0 } else { random.below(old.len() + 3000) };
             let mut body = Vec::new();
             Truncate { size: size as u64, name }.put(&mut body);
@@ -324,49 +411,55 @@ impl Client {
         })
     }
 
-    fn regenerate(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn regenerate(&mut self) -> Result<(), Undone> {
         let Some(old) = self.pick(&[Kind::Appender]) else { return Ok(()) };
-        self.doubt = Doubt::Regenerate(old.clone());
-        let answer = storage.ask(38, old.as_bytes())?;
+        let home = self.files[&old].home;
+        let answer = self.ask(home, 38, old.as_bytes(), Some(Doubt::Regenerate(old.clone())))?;
         self.expect(&answer, OK, "regenerate", &old);
         self.renamed(&old, name_of(&answer.body));
         Ok(())
     }
 
     /// An appender file got an ordinary name; its metadata went along.
-    pub fn renamed(&mut self, old: &str, new: String) {
+    pub(super) fn renamed(&mut self, old: &str, new: String) {
         let mut file = self.files.remove(old).unwrap();
         let blob = FileName::parse(new.as_bytes(), 1).unwrap().blob().unwrap();
         assert_eq!((blob.size(), blob.crc32), (file.content.len() as u64, crc32(&file.content)), "{new}");
         file.kind = Kind::Normal;
-        self.gone.push(old.to_owned());
+        self.gone.push((old.to_owned(), file.home));
         self.add(new, file);
     }
 
-    fn delete(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn delete(&mut self) -> Result<(), Undone> {
         let Some(name) = self.pick(&[Kind::Normal, Kind::Appender, Kind::Slave, Kind::Link]) else {
             return Ok(());
         };
-        self.doubt = Doubt::Delete(name.clone());
-        let answer = storage.ask(raw::DELETE, &raw::file(GROUP, &name))?;
+        let File { home, kind, .. } = self.files[&name];
+        // The name of a slave may be given again: its home knows in which order.
+        let member = if kind == Kind::Slave { home } else { self.any_member() };
+        let body = raw::file(GROUP, &name);
+        let answer = self.ask(member, raw::DELETE, &body, Some(Doubt::Delete(name.clone())))?;
+        if answer.status == NOENT && member != home {
+            return Ok(());
+        }
         self.expect(&answer, OK, "delete", &name);
-        self.deleted(name);
+        self.deleted(name, member);
         Ok(())
     }
 
-    pub fn deleted(&mut self, name: String) {
+    pub(super) fn deleted(&mut self, name: String, member: usize) {
         self.files.remove(&name);
-        self.gone.push(name);
+        self.gone.push((name, member));
         if self.gone.len() > MANY {
             self.gone.remove(0);
         }
     }
 
-    fn set_metadata(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn set_metadata(&mut self) -> Result<(), Undone> {
         let Some(name) = self.pick_readable() else { return Ok(()) };
         let count = self.random.below(5);
         let pairs = (0..count).map(|_| {
-            let value = content(self.random.below(30), self.random.next());
+            let value = content(self.random.below(30), self.random.number());
             // Neither separator.
             let value = value.iter().map(|byte| byte | 0x20).collect();
             (format!("key{}", self.random.below(8)).into_bytes(), value)
@@ -382,9 +475,9 @@ impl Client {
             }
             (_, None) => Some(new.clone()).filter(|new| !new.is_empty()),
         };
-        self.doubt = Doubt::Metadata(name.clone(), after.clone());
+        let (home, doubt) = (self.files[&name].home, Doubt::Metadata(name.clone(), after.clone()));
         let body = raw::set_metadata(mode, GROUP, &name, &new.encode());
-        let answer = storage.ask(raw::SET_METADATA, &body)?;
+        let answer = self.ask(home, raw::SET_METADATA, &body, Some(doubt))?;
         self.expect(&answer, OK, "set metadata of", &name);
         if let Some(file) = self.files.get_mut(&name) {
             file.metadata = after;
@@ -392,9 +485,9 @@ impl Client {
         Ok(())
     }
 
-    fn get_metadata(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn get_metadata(&mut self) -> Result<(), Undone> {
         let Some(name) = self.pick_readable() else { return Ok(()) };
-        let answer = storage.ask(raw::GET_METADATA, &raw::file(GROUP, &name))?;
+        let answer = self.ask(self.files[&name].home, raw::GET_METADATA, &raw::file(GROUP, &name), None)?;
         match self.files[&name].metadata.clone() {
             Some(metadata) => {
                 self.expect(&answer, OK, "get metadata of", &name);
@@ -405,9 +498,9 @@ impl Client {
         Ok(())
     }
 
-    fn info(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn info(&mut self) -> Result<(), Undone> {
         let Some(name) = self.pick_readable() else { return Ok(()) };
-        let answer = storage.ask(raw::FILE_INFO, &raw::file(GROUP, &name))?;
+        let answer = self.ask(self.files[&name].home, raw::FILE_INFO, &raw::file(GROUP, &name), None)?;
         self.expect(&answer, OK, "info of", &name);
         let content = self.content_of(&name).unwrap();
         let number = |at: usize| u64::from_be_bytes(answer.body[at..at + 8].try_into().unwrap());
@@ -418,7 +511,8 @@ impl Client {
         Ok(())
     }
 
-    fn download(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    /// From its home; what never changes from any member.
+    fn download(&mut self) -> Result<(), Undone> {
         let Some(name) = self.pick(&[Kind::Normal, Kind::Appender, Kind::Slave, Kind::Link]) else {
             return Ok(());
         };
@@ -428,9 +522,16 @@ impl Client {
             _ => (0, 0),
         };
         let body = raw::download(offset as u64, count as u64, GROUP, &name);
-        let answer = storage.ask(raw::DOWNLOAD, &body)?;
+        let File { home, kind, .. } = self.files[&name];
+        let member = if kind == Kind::Normal { self.any_member() } else { home };
+        let answer = self.ask(member, raw::DOWNLOAD, &body, None)?;
+        if answer.status == NOENT && !self.is_sure(&name, member) {
+            return Ok(());
+        }
         let Some(content) = self.content_of(&name).cloned() else {
-            self.expect(&answer, NOENT, "download without its target", &name);
+            if self.is_sure(&name, member) {
+                self.expect(&answer, NOENT, "download without its target", &name);
+            }
             return Ok(());
         };
         if offset > len {
@@ -447,9 +548,12 @@ impl Client {
         Ok(())
     }
 
-    fn ask_for_gone(&mut self, storage: &mut Raw) -> Result<(), Broken> {
+    fn ask_for_gone(&mut self) -> Result<(), Undone> {
         let at = self.random.below(self.gone.len());
-        let Some(name) = self.gone.get(at).cloned() else { return Ok(()) };
+        let Some((name, member)) = self.gone.get(at).cloned() else { return Ok(()) };
+        if self.in_doubt(&name) {
+            return Ok(());
+        }
         let body = raw::file(GROUP, &name);
         let (command, body) = match self.random.below(4) {
             0 => (raw::DELETE, body),
@@ -457,7 +561,7 @@ impl Client {
             2 => (raw::SET_METADATA, raw::set_metadata(b'O', GROUP, &name, b"a\x02b")),
             _ => (raw::DOWNLOAD, raw::download(0, 0, GROUP, &name)),
         };
-        let answer = storage.ask(command, &body)?;
+        let answer = self.ask(member, command, &body, None)?;
         self.expect(&answer, NOENT, "command on the deleted", &name);
         Ok(())
     }

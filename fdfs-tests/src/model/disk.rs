@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fdfs_tests::tree;
+use crate::tree;
 
 /// Something with a name below `HH/HH`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! After a start: what became of the changes without an answer, and whether everything else is as the model says.
+//! When nothing happens: what became of the changes without an answer, and whether everything else is as the model says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -6,28 +6,29 @@ use std::path::Path;
 
 use fdfs_core::fileid::FileName;
 use fdfs_core::metadata::Metadata;
-use fdfs_tests::raw::{self, Raw};
 
-use crate::client::{Client, Doubt, File, Kind};
-use crate::disk::{self, Entry};
+use super::client::{Client, Doubt, File, Kind};
+use super::disk::{self, Entry};
+use crate::raw::{self, Raw};
 
-/// Answers how many changes had no answer.
+/// What lies at `base`, the store path of the member at `addr`, is what these clients left. Answers how many changes had no
+/// answer.
 pub fn settle(clients: &mut [Client], addr: SocketAddr, base: &Path) -> usize {
     let entries = disk::entries(base);
-    let mut doubts = 0;
-    for client in &mut *clients {
-        let doubt = std::mem::replace(&mut client.doubt, Doubt::Nothing);
-        doubts += usize::from(!matches!(doubt, Doubt::Nothing));
-        known_name(client, &doubt, &entries, base);
-        client.doubt = doubt;
+    let mut doubts = Vec::new();
+    for (index, client) in clients.iter_mut().enumerate() {
+        for doubt in std::mem::take(&mut client.doubts) {
+            known_name(client, &doubt, &entries, base);
+            doubts.push((index, doubt));
+        }
     }
-    for index in 0..clients.len() {
-        let doubt = std::mem::replace(&mut clients[index].doubt, Doubt::Nothing);
+    let count = doubts.len();
+    for (index, doubt) in doubts {
         unknown_name(clients, index, doubt, &entries, base);
     }
     for client in &*clients {
         client.files.keys().for_each(|name| check(client, name, &entries, base));
-        for name in &client.gone {
+        for (name, _) in &client.gone {
             assert!(!entries.contains_key(name), "{name} was deleted and is there");
         }
     }
@@ -45,17 +46,16 @@ pub fn settle(clients: &mut [Client], addr: SocketAddr, base: &Path) -> usize {
             }
         }
     }
-    doubts
+    count
 }
 
 /// A change of a file whose name is known is there whole, or not at all.
 fn known_name(client: &mut Client, doubt: &Doubt, entries: &BTreeMap<String, Entry>, base: &Path) {
     match doubt {
-        Doubt::Nothing | Doubt::New(_) | Doubt::Regenerate(_) => {}
+        Doubt::New(_) | Doubt::Regenerate(_) => {}
         Doubt::Slave(name, file) => {
             if entries.contains_key(name) {
-                client.gone.retain(|gone| gone != name);
-                client.files.insert(name.clone(), file.clone());
+                client.made_slave(name.clone(), file.clone());
             }
         }
         Doubt::Content(name, after) => {
@@ -74,7 +74,7 @@ fn known_name(client: &mut Client, doubt: &Doubt, entries: &BTreeMap<String, Ent
         }
         Doubt::Delete(name) => {
             if !entries.contains_key(name) {
-                client.deleted(name.clone());
+                client.deleted(name.clone(), client.files[name].home);
             }
         }
         Doubt::Metadata(name, after) => {
@@ -98,7 +98,10 @@ fn unknown_name(
 ) {
     match doubt {
         Doubt::New(file) => {
-            let found = unknown(clients, entries).into_iter().find(|name| is_new(name, &file, entries, base));
+            let found = unknown(clients, entries).into_iter().find(|name| {
+                let parsed = FileName::parse(name.as_bytes(), 1).unwrap();
+                clients[index].is_of(&parsed, file.home) && is_new(name, &parsed, &file, entries, base)
+            });
             if let Some(name) = found {
                 clients[index].files.insert(name, file);
             }
@@ -117,8 +120,13 @@ fn unknown_name(
     }
 }
 
-fn is_new(name: &str, file: &File, entries: &BTreeMap<String, Entry>, base: &Path) -> bool {
-    let parsed = FileName::parse(name.as_bytes(), 1).unwrap();
+fn is_new(
+    name: &str,
+    parsed: &FileName,
+    file: &File,
+    entries: &BTreeMap<String, Entry>,
+    base: &Path,
+) -> bool {
     match (file.kind, &file.target) {
         (Kind::Link, Some(target)) => name.ends_with(".lnk") && entries[name] == Entry::Link(target.clone()),
         (kind, _) => {
