@@ -15,9 +15,11 @@
 
 mod access;
 pub mod binlog;
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod compress;
 pub mod copies;
 pub mod disk;
+#[cfg_attr(feature = "sim", allow(dead_code, unused_imports))]
 pub mod dups;
 pub mod durable;
 pub mod edit;
@@ -25,15 +27,22 @@ pub mod identity;
 mod lag;
 pub mod link;
 mod members;
+#[cfg(not(feature = "sim"))]
 mod metrics;
+mod parts;
 mod publish;
 pub mod rebuild;
 pub mod recovery;
+#[cfg(not(feature = "sim"))]
 mod reload;
+#[cfg(not(feature = "sim"))]
 mod run;
 mod schedule;
+#[cfg_attr(feature = "sim", allow(dead_code, unused_imports))]
 pub mod scrub;
 pub mod service;
+#[cfg(feature = "sim")]
+mod simulated;
 mod stages;
 mod start;
 pub mod state;
@@ -41,5 +50,8 @@ mod storage;
 pub mod sync;
 
 pub use members::{Member, Members};
+#[cfg(not(feature = "sim"))]
 pub use run::{LOG_NAME, Start, load, run};
+#[cfg(feature = "sim")]
+pub use simulated::run;
 pub use storage::{Storage, now};

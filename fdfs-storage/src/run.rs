@@ -4,32 +4,25 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fdfs_core::ident::GroupName;
 use fdfs_core::settings::StorageSettings;
-use fdfs_core::wire::Status;
 use fdfs_net::daemon::{Loaded, Refusal, RunBy, Running};
 use fdfs_net::log::LogConf;
 use fdfs_net::metrics::{Endpoint, Requests, Traffic};
-use fdfs_net::{AllowHosts, CancellationToken, Live, Server, ServerConf, raise_open_files};
+use fdfs_net::{AllowHosts, CancellationToken, Live, Part, Server, ServerConf, raise_open_files};
 
-use crate::access::AccessLog;
-use crate::binlog::Binlog;
 use crate::compress;
-use crate::disk::{StorePaths, Threads};
 use crate::dups;
-use crate::lag::Watch;
-use crate::link::{self, Answers, Bootstrap, Calls, TrackerAddrs};
+use crate::link::{self, Answers, Bootstrap, TrackerAddrs};
 use crate::metrics;
-use crate::recovery;
+use crate::parts;
 use crate::reload::Reload;
 use crate::scrub;
 use crate::service::StorageService;
-use crate::start;
-use crate::state::{self, InitFlag, Stat, read_saved};
+use crate::start::{self, Opened};
 use crate::storage::{Storage, now};
-use crate::sync;
 
 /// Name of the log file, as the existing daemon has it.
 pub const LOG_NAME: &str = "storaged";
@@ -40,8 +33,6 @@ const READY_AFTER: Duration = Duration::from_secs(5);
 const RESERVED: usize = 16;
 /// Open files besides two for each connection (socket and file).
 pub(crate) const OWN_FILES: u64 = 1024;
-/// Between two looks at what is to be saved.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a daemon starts with.
 pub struct Start {
@@ -86,19 +77,7 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
     let stores = settings.store_paths.iter().map(|store| PathBuf::from(&store.path));
     let folders: Vec<PathBuf> = stores.filter(|path| path.is_dir()).map(|path| path.join("data")).collect();
     running.drop_privileges(&folders)?;
-    let threads = Threads { read: settings.readers(), write: settings.writers() };
-    let paths = StorePaths::with_threads(&settings.store_paths, settings.subdir_count_per_path, threads)
-        .map_err(|error| Refusal::new(Status::from_io(&error).0, format!("cannot use a {error}")))?;
-    let data = PathBuf::from(&settings.base_path).join("data");
-    state::clean(&data, &settings.store_paths).map_err(|error| Refusal::io("leftovers", &error))?;
-    let init = InitFlag::open(&data, up_time).map_err(|error| Refusal::io("init flag", &error))?;
-    let binlog = Binlog::open(&data.join("sync")).map_err(|error| Refusal::io("binlog", &error))?;
-    let saved = match std::fs::read(data.join("storage_stat.dat")) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Refusal::io("storage_stat.dat", &error)),
-    };
-    let (counters, dist) = read_saved(&saved);
+    let opened = Opened::open(&settings, up_time)?;
     let (trackers, unknown) = link::resolve(&settings);
     for name in &unknown {
         tracing::warn!("tracker_server {name}: the name has no address");
@@ -106,35 +85,20 @@ pub fn run(started: Start, running: &mut Running) -> Result<(), Refusal> {
     if trackers.is_empty() {
         return Err(Refusal::new(2, "no tracker_server has an address"));
     }
-    let kept = Answers::load(&data, &settings);
+    let kept = Answers::load(&opened.data, &settings);
     let Some(found) = ask_trackers(&settings, &trackers, up_time, kept.clone(), running)? else {
         return Ok(());
     };
-    if found.remembered {
-        tracing::warn!("no tracker answers: serving with what they said at an earlier start");
-    } else if kept.as_ref() != Some(&found.answers)
-        && let Err(error) = found.answers.save(&data)
-    {
-        // On a full disk, say. Only a start without any tracker would need it.
-        tracing::error!(%error, "what the trackers said cannot be kept");
-    }
-    let identity = found.identity;
+    let identity = &found.identity;
     tracing::info!(group = %identity.group, id = %identity.id, listen = ?listen, "this storage");
     if !found.params.use_storage_id
         && found.params.ip_changed_auto_adjust
-        && let Some((old, new)) = start::moved(&init, &identity)
+        && let Some((old, new)) = start::moved(&opened.init, identity)
         && !tell_move(&settings, &trackers, identity.group, (old, new), running)?
     {
         return Ok(());
     }
-    let storage =
-        Storage::new(settings, identity, found.params, paths, binlog, Stat::new(&counters), dist, init)
-            .map_err(|error| Refusal::io("storage", &error))?;
-    storage.said.store(Some(Arc::new(found.answers)));
-    start::check_marks(&storage)?;
-    crate::edit::replay(&storage).map_err(|error| Refusal::io("changes under way", &error))?;
-    dups::settle(&storage).map_err(|error| Refusal::io("index of equal content", &error))?;
-    start::save_addresses(&storage)?;
+    let storage = opened.storage(settings, found, kept.as_ref())?;
     let reload = Reload::new(conf, &storage, live);
     let rotating = Arc::downgrade(&storage);
     running.on_rotate(move || {
@@ -260,26 +224,18 @@ fn serve(
     let dumped = Arc::clone(storage);
     running.on_dump(move || dump(&dumped));
     running.ready();
-    let calls = Calls::new(storage, &trackers);
-    let links = {
-        let calls = calls.clone();
-        spawn("cluster", storage, &stop, move |storage, stop| {
-            recovery::run(storage, &calls, stop)?;
-            link::run(storage, calls, stop)
-        })?
-    };
-    let senders = spawn("sync", storage, &stop, move |storage, stop| sync::run(storage, &calls, stop))?;
-    let saver = spawn("state", storage, &stop, keep_stat)?;
+    let parts = parts::start(storage, &trackers, &stop)?;
     let scrub = spawn("scrub", storage, &stop, scrub::run)?;
     let compress = spawn("compress", storage, &stop, compress::run)?;
     let dups = spawn("duplicates", storage, &stop, dups::run)?;
     let served = bound.run(Arc::new(StorageService(Arc::clone(storage))), stop.clone());
     stop.cancel();
-    for thread in [links, senders, saver, scrub, compress, dups] {
-        match thread.join() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!("{error}"),
-            Err(_) => tracing::error!("a thread panicked"),
+    let others = [scrub, compress, dups].into_iter().map(|thread| thread.join().ok());
+    for ended in parts.into_iter().map(Part::join).chain(others) {
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::error!("{error}"),
+            None => tracing::error!("a thread panicked"),
         }
     }
     storage.save_stat().map_err(|error| Refusal::io("counters", &error))?;
@@ -316,41 +272,4 @@ fn spawn(
         .name(name.to_owned())
         .spawn(move || work(&storage, &stop))
         .map_err(|error| Refusal::io("cannot start a thread", &error))
-}
-
-/// Looks every second whether peers have fallen behind; brings the binlog to the disk every `sync_binlog_buff_interval`, and the
-/// counters every `sync_stat_file_interval`, when they have changed.
-fn keep_stat(storage: &Arc<Storage>, stop: &CancellationToken) -> io::Result<()> {
-    let every = storage.settings.sync_stat_file_interval.duration().max(Duration::from_secs(1));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut last = storage.stat.sums();
-    let mut saved = Instant::now();
-    let binlog_every = storage.settings.sync_binlog_buff_interval.duration();
-    let mut watch = Watch::default();
-    let (mut synced, mut synced_at) = (storage.binlog.end(), Instant::now());
-    while runtime.block_on(async { tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() }) {
-        if let Some(Err(error)) = storage.access.as_ref().map(AccessLog::flush) {
-            tracing::error!(%error, "the access log cannot be written");
-        }
-        watch.look(storage);
-        let end = storage.binlog.end();
-        if end != synced && synced_at.elapsed() >= binlog_every {
-            (synced, synced_at) = (end, Instant::now());
-            if let Err(error) = storage.binlog.sync() {
-                tracing::error!(%error, "the binlog cannot be brought to the disk");
-            }
-        }
-        if saved.elapsed() < every {
-            continue;
-        }
-        saved = Instant::now();
-        let sums = storage.stat.sums();
-        if sums != last {
-            last = sums;
-            if let Err(error) = storage.save_stat() {
-                tracing::error!("{error}");
-            }
-        }
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fdfs_core::settings::{StorageSettings, TimeOfDay};
 
 /// Fields of [`StorageSettings`] that are part of it.
+#[cfg_attr(feature = "sim", allow(dead_code))]
 pub const KEYS: [&str; 8] = [
     "compress_binlog",
     "compress_binlog_time",

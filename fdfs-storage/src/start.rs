@@ -1,13 +1,22 @@
 //! Steps of the start.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use fdfs_core::dist::Dist;
 use fdfs_core::settings::{AddressFamily, StorageSettings};
+use fdfs_core::wire::Status;
 use fdfs_net::daemon::Refusal;
 
-use crate::disk::PathMark;
+use crate::binlog::Binlog;
+use crate::disk::{PathMark, StorePaths, Threads};
+use crate::dups;
+use crate::edit;
 use crate::identity::Identity;
-use crate::state::{self, InitFlag};
+use crate::link::{Answers, Bootstrap};
+use crate::state::{self, InitFlag, Stat, read_saved};
 use crate::storage::{Storage, now};
 
 /// Where to listen: `inner_bind_addr` and `outer_bind_addr` with their ports if one of them is there, else `bind_addr`,
@@ -39,6 +48,66 @@ pub fn listen(settings: &StorageSettings) -> Result<Vec<SocketAddr>, Refusal> {
     Ok(found)
 }
 
+/// What a storage has on its disks.
+pub struct Opened {
+    /// `base_path/data`.
+    pub data: PathBuf,
+    paths: StorePaths,
+    /// What was agreed with the trackers.
+    pub init: InitFlag,
+    binlog: Arc<Binlog>,
+    stat: Stat,
+    dist: Dist,
+}
+
+impl Opened {
+    /// Opens all of it; what a killed process left is removed.
+    pub fn open(settings: &StorageSettings, up_time: i64) -> Result<Self, Refusal> {
+        let threads = Threads { read: settings.readers(), write: settings.writers() };
+        let paths = StorePaths::with_threads(&settings.store_paths, settings.subdir_count_per_path, threads)
+            .map_err(|error| Refusal::new(Status::from_io(&error).0, format!("cannot use a {error}")))?;
+        let data = PathBuf::from(&settings.base_path).join("data");
+        state::clean(&data, &settings.store_paths).map_err(|error| Refusal::io("leftovers", &error))?;
+        let init = InitFlag::open(&data, up_time).map_err(|error| Refusal::io("init flag", &error))?;
+        let binlog = Binlog::open(&data.join("sync")).map_err(|error| Refusal::io("binlog", &error))?;
+        let saved = match std::fs::read(data.join("storage_stat.dat")) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Refusal::io("storage_stat.dat", &error)),
+        };
+        let (counters, dist) = read_saved(&saved);
+        Ok(Self { data, paths, init, binlog, stat: Stat::new(&counters), dist })
+    }
+
+    /// The storage that the trackers know, with `kept` of what they said before, once what was under way when a process was
+    /// killed is completed.
+    pub fn storage(
+        self,
+        settings: StorageSettings,
+        found: Bootstrap,
+        kept: Option<&Answers>,
+    ) -> Result<Arc<Storage>, Refusal> {
+        let Bootstrap { identity, params, answers, remembered } = found;
+        if remembered {
+            tracing::warn!("no tracker answers: serving with what they said at an earlier start");
+        } else if kept != Some(&answers)
+            && let Err(error) = answers.save(&self.data)
+        {
+            // On a full disk, say. Only a start without any tracker would need it.
+            tracing::error!(%error, "what the trackers said cannot be kept");
+        }
+        let Self { paths, binlog, stat, dist, init, .. } = self;
+        let storage = Storage::new(settings, identity, params, paths, binlog, stat, dist, init)
+            .map_err(|error| Refusal::io("storage", &error))?;
+        storage.said.store(Some(Arc::new(answers)));
+        check_marks(&storage)?;
+        edit::replay(&storage).map_err(|error| Refusal::io("changes under way", &error))?;
+        dups::settle(&storage).map_err(|error| Refusal::io("index of equal content", &error))?;
+        save_addresses(&storage)?;
+        Ok(storage)
+    }
+}
+
 fn addresses(key: &str, text: &str) -> Result<Vec<IpAddr>, Refusal> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(|item| item.trim_matches(['[', ']']).parse()).collect::<Result<_, _>>().map_err(|_| {
@@ -46,6 +115,7 @@ fn addresses(key: &str, text: &str) -> Result<Vec<IpAddr>, Refusal> {
     })
 }
 
+#[cfg_attr(feature = "sim", allow(dead_code))]
 /// The address before and now, when it is another one than at the last start.
 pub fn moved(init: &InitFlag, identity: &Identity) -> Option<(IpAddr, IpAddr)> {
     let old = init.last_ip_addr.split(',').next()?.trim().parse().ok()?;
@@ -54,7 +124,7 @@ pub fn moved(init: &InitFlag, identity: &Identity) -> Option<(IpAddr, IpAddr)> {
 }
 
 /// Refuses a store path that was made for another storage (storage 6.4).
-pub fn check_marks(storage: &Storage) -> Result<(), Refusal> {
+fn check_marks(storage: &Storage) -> Result<(), Refusal> {
     if !storage.settings.check_store_path_mark {
         return Ok(());
     }
@@ -90,7 +160,7 @@ pub fn check_marks(storage: &Storage) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub fn save_addresses(storage: &Storage) -> Result<(), Refusal> {
+fn save_addresses(storage: &Storage) -> Result<(), Refusal> {
     let ips: Vec<String> = storage.identity.ips.iter().map(ToString::to_string).collect();
     let (ips, port) = (ips.join(","), storage.identity.port);
     storage

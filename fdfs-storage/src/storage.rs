@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use fdfs_core::binlog::{Op, Record};
@@ -11,6 +10,7 @@ use fdfs_core::dist::{self, Dist};
 use fdfs_core::fileid::FileName;
 use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::list::stat;
+pub use fdfs_net::unix_now as now;
 use tokio::sync::Notify;
 
 use crate::access::AccessLog;
@@ -184,10 +184,4 @@ impl Storage {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Now, in seconds since 1970.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use fdfs_core::settings::LogSettings;
 
-use super::time::{LocalTime, local_time, unix_secs};
+use super::time::{LocalTime, local_time};
+use crate::net::unix_now;
 
 /// A log file that threads append whole lines to. Old versions are named `NAME.log.YYYYMMDD_hhmmss`.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl LogFile {
 
     fn due(&self, state: &State) -> bool {
         let size = self.settings.log_file_rotate_on_size.0;
-        (size > 0 && state.bytes >= size) || (self.rotates_daily() && unix_secs() >= state.next)
+        (size > 0 && state.bytes >= size) || (self.rotates_daily() && unix_now() >= state.next)
     }
 }
 
@@ -131,7 +132,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 
 /// Unix time of the next `log_file_rotate_time`.
 fn next_daily(settings: &LogSettings) -> i64 {
-    let now = unix_secs();
+    let now = unix_now();
     let today = i64::from(LocalTime::of(now).second_of_day());
     let at = i64::from(settings.log_file_rotate_time.seconds());
     let wait = (at - today).rem_euclid(86_400);

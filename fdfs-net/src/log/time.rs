@@ -1,7 +1,8 @@
 //! Local time, from the C library's time zone.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::net::unix_now;
 
 /// A local date and time; shown as `2026-01-31 23:59:59`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +54,5 @@ impl fmt::Display for LocalTime {
 
 /// Now.
 pub fn local_time() -> LocalTime {
-    LocalTime::of(unix_secs())
-}
-
-/// Now, in seconds since 1970.
-pub(super) fn unix_secs() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    LocalTime::of(unix_now())
 }

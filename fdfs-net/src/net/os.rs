@@ -1,5 +1,6 @@
 //! The machine's own network and clock.
 
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,10 +16,21 @@ use super::SLICE;
 use crate::error::ConnError;
 use crate::timed::within;
 
-/// Wall clock, Unix seconds.
-pub fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+/// Wall clock, since 1970.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Wraps a new task of the machine that the calling task runs on: here there is one machine.
+pub fn same_clock<F: Future>(work: F) -> F {
+    work
+}
+
+/// Runs `work`, which may wait for a disk, on a thread that may wait.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// Connects to `addr`, from the local address `bind` if it is of the same family.

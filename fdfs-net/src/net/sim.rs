@@ -18,7 +18,7 @@ use crate::error::ConnError;
 use crate::timed::within;
 
 /// Wall clock at the start of every simulation, Unix seconds.
-const EPOCH: i64 = 1_750_000_000;
+const EPOCH: u64 = 1_750_000_000;
 /// Seconds by which the wall clock of a simulated machine is ahead; may be changed at any time.
 pub type Skew = Arc<AtomicI64>;
 
@@ -32,16 +32,21 @@ pub async fn with_clock<T>(skew: Skew, work: impl Future<Output = T>) -> T {
 }
 
 /// Wraps a new task of the machine that the calling task runs on.
-pub(crate) fn same_clock<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+pub fn same_clock<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let skew = SKEW.try_with(Arc::clone).unwrap_or_default();
     SKEW.scope(skew, work)
 }
 
-/// Wall clock of the calling task's machine, Unix seconds.
-pub fn unix_now() -> i64 {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default().as_secs();
+/// Wall clock of the calling task's machine, since 1970.
+pub fn unix_time() -> Duration {
     let skew = SKEW.try_with(|skew| skew.load(Relaxed)).unwrap_or_default();
-    EPOCH + i64::try_from(elapsed).unwrap_or(i64::MAX - EPOCH).saturating_add(skew)
+    let now = EPOCH.saturating_add_signed(skew);
+    Duration::from_secs(now) + turmoil::sim_elapsed().unwrap_or_default()
+}
+
+/// Runs `work` at once: a simulated machine waits for no disk.
+pub async fn blocking<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    work()
 }
 
 /// Connects to `addr`. A simulated machine has one address, so there is none to choose.

@@ -5,8 +5,10 @@ mod health;
 mod mark;
 mod new_file;
 mod paths;
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod pool;
 mod run;
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod watch;
 
 pub use dir::{Claim, Dir, Threads};

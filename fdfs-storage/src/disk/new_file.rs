@@ -53,8 +53,11 @@ impl NewFile {
         self.dir.path()
     }
 
-    /// Its modification time, seconds since 1970.
+    /// Its modification time, seconds since 1970. A simulated machine's clock is not the file system's.
     pub fn mtime(&self) -> io::Result<i64> {
+        if cfg!(feature = "sim") {
+            self.set_mtime(fdfs_net::unix_now())?;
+        }
         Ok(rustix::fs::fstat(&self.file)?.st_mtime)
     }
 

@@ -51,7 +51,16 @@ impl Pool {
         self.shared.done.load(Relaxed)
     }
 
+    /// Does a call at once: a simulated machine has one thread, and waits for no disk.
+    #[cfg(feature = "sim")]
+    pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        job();
+        self.shared.done.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
     /// Leaves a call to a thread.
+    #[cfg(not(feature = "sim"))]
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
         let mut state = self.shared.lock();
         if state.jobs.len() >= QUEUE {

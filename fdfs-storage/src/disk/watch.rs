@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::dir::Dir;
 use super::health::{Event, SLOW};
@@ -53,7 +54,14 @@ impl Watch {
         })
     }
 
+    /// Starts no thread: nothing happens to the disk of a simulated machine, whose time stands still during a call.
+    #[cfg(feature = "sim")]
+    pub fn start(self: &Arc<Self>, _: &[Arc<Dir>], _: u16) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// Starts the threads.
+    #[cfg(not(feature = "sim"))]
     pub fn start(self: &Arc<Self>, dirs: &[Arc<Dir>], subdirs: u16) -> std::io::Result<()> {
         for dir in dirs {
             let (watch, dir) = (Arc::clone(self), Arc::clone(dir));

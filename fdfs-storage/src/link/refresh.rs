@@ -39,8 +39,7 @@ pub(super) async fn refresh(storage: &Arc<Storage>, tracker: &mut Peer) -> Resul
             let data = storage.data_dir();
             let kept = next.clone();
             storage.said.store(Some(Arc::new(next)));
-            let saved = tokio::task::spawn_blocking(move || kept.save(&data)).await;
-            if let Ok(Err(error)) = saved {
+            if let Err(error) = fdfs_net::blocking(move || kept.save(&data)).await {
                 tracing::error!("{error}");
             }
         }

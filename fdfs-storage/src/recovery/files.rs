@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fdfs_core::binlog::{Op, Record};
 use fdfs_core::fileid::FileName;
 use fdfs_core::ident::GroupName;
 use fdfs_core::wire::storage::{Download, GroupAndName};
 use fdfs_core::wire::{Header, Status, cmd};
-use fdfs_net::{CallError, CallErrorKind, Peer};
+use fdfs_net::{CallError, CallErrorKind, Peer, same_clock};
+use tokio::time::Instant;
 
 use super::source::Group;
 use super::state::State;
@@ -42,7 +43,7 @@ pub(super) async fn all(storage: &Arc<Storage>, state: &State, group: &Group) ->
         let (storage, source) = (Arc::clone(storage), group.sources[at]);
         let work = Work { list: state.list(index), offset: state.offset(index), index };
         let state = State::open(&storage, state.path)?;
-        jobs.spawn_local(async move { one(&storage, &state, work, source).await });
+        jobs.spawn_local(same_clock(async move { one(&storage, &state, work, source).await }));
     }
     let (mut files, mut missing, mut failed) = (0, 0, None);
     while let Some(done) = jobs.join_next().await {

@@ -29,22 +29,16 @@ use state::State;
 /// Between two attempts to find a member that has the files.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Brings back every store path that needs it, or returns when told to stop: the next start goes on. Blocks.
-pub fn run(storage: &Arc<Storage>, calls: &Calls, stop: &CancellationToken) -> io::Result<()> {
+/// Brings back every store path that needs it, or returns when told to stop: the next start goes on.
+pub async fn run(storage: &Arc<Storage>, calls: &Calls, stop: &CancellationToken) -> io::Result<()> {
     let wanted: Vec<StorePath> = storage.paths.indexes().filter(|path| is_wanted(storage, *path)).collect();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        for path in wanted {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                done = recover(storage, calls, path) => done?,
-            }
+    for path in wanted {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            done = recover(storage, calls, path) => done?,
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Whether its directories had to be made although this storage had its files once, or a recovery was interrupted.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fdfs_core::binlog::{Op, Record, Ticket};
 use fdfs_core::wire::list::stat;
 use fdfs_core::wire::{Header, Status, cmd};
-use fdfs_net::{CallError, CallErrorKind, ConnError, Peer, PeerReader, PeerWriter};
+use fdfs_net::{CallError, CallErrorKind, ConnError, Peer, PeerReader, PeerWriter, same_clock};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -121,15 +121,15 @@ impl Lane {
         let (reader, writer) = peer.into_split();
         let (one, other) = (Rc::clone(&shared), Rc::clone(&shared));
         let tasks = [
-            tokio::task::spawn_local(async move {
+            tokio::task::spawn_local(same_clock(async move {
                 if let Err(error) = send(&one, writer).await {
                     one.end(error);
                 }
-            }),
-            tokio::task::spawn_local(async move {
+            })),
+            tokio::task::spawn_local(same_clock(async move {
                 let error = read(&other, reader).await;
                 other.end(error);
-            }),
+            })),
         ];
         Self { shared, tasks }
     }

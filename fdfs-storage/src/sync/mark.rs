@@ -42,8 +42,7 @@ pub fn load(storage: &Storage, peer: &StorageId) -> io::Result<Option<Mark>> {
 /// Replaces it, on a thread that may wait for the disk.
 pub async fn store(storage: &Storage, peer: &StorageId, mark: &Mark) -> io::Result<()> {
     let (path, text) = (path(storage, peer), mark.to_string());
-    let done = tokio::task::spawn_blocking(move || save(&path, text.as_bytes()));
-    done.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    fdfs_net::blocking(move || save(&path, text.as_bytes())).await
 }
 
 /// First start of the peer when its mark was made, s. Kept beside the mark, whose format has no place for it.

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fdfs_core::ident::{StorageId, StorageStatus};
 use fdfs_core::wire::Status;
-use fdfs_net::{CallError, CancellationToken};
+use fdfs_net::{CallError, CancellationToken, unix_time};
 use tokio::time::Instant;
 
 use super::agree::agree;
@@ -159,8 +159,7 @@ async fn turn(
     let Some(member) = storage.members.get(peer) else { return Ok(End::Gone) };
     // Known to be reachable before anything is asked of a tracker or said to one.
     let mut first = connect(storage, member.addr).await?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    known.stream = u64::try_from(since.as_micros()).unwrap_or(0).max(known.stream + 1);
+    known.stream = u64::try_from(unix_time().as_micros()).unwrap_or(0).max(known.stream + 1);
     let mut own = None;
     if known.foreign.is_none_or(|since| since.elapsed() > HELLO_AGAIN) {
         own = hello(storage, &mut first, known.stream).await?;

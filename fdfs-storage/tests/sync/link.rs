@@ -5,14 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use fdfs_core::ident::{StorageId, StorageStatus};
 use fdfs_core::settings::StorageSettings;
 use fdfs_core::wire::list::StorageRecord;
 use fdfs_core::wire::report::{Brief, Changes, JoinAnswer, JoinHead, StatusReport, SyncedFrom};
 use fdfs_core::wire::{AddrWidth, IpField, Text, cmd};
-use fdfs_net::CancellationToken;
+use fdfs_net::{CancellationToken, Part};
 use fdfs_storage::link::{Bootstrap, Calls};
 use fdfs_storage::{link, sync};
 use serde_json::Value;
@@ -325,7 +324,7 @@ fn place(brief: &mut Brief, addr: SocketAddr) {
 struct Linked {
     calls: Calls,
     stop: CancellationToken,
-    threads: Vec<JoinHandle<()>>,
+    parts: Vec<Part<()>>,
 }
 
 impl Linked {
@@ -335,20 +334,20 @@ impl Linked {
         let stop = CancellationToken::new();
         let started = || (Arc::clone(&member.storage), calls.clone(), stop.clone());
         let ((storage, mine, stopped), other) = (started(), started());
-        let threads = vec![
-            std::thread::spawn(move || link::run(&storage, mine, &stopped).unwrap()),
-            std::thread::spawn(move || sync::run(&other.0, &other.1, &other.2).unwrap()),
+        let parts = [
+            Part::start("cluster".into(), move || async move { link::run(&storage, mine, &stopped).await }),
+            Part::start("sync".into(), move || async move { sync::run(&other.0, &other.1, &other.2).await }),
         ];
-        Self { calls, stop, threads }
+        Self { calls, stop, parts: parts.into_iter().map(Result::unwrap).collect() }
     }
 }
 
 impl Drop for Linked {
     fn drop(&mut self) {
         self.stop.cancel();
-        for thread in self.threads.drain(..) {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking());
+        for part in self.parts.drain(..) {
+            let ended = part.join();
+            assert!(ended.is_some() || std::thread::panicking());
         }
     }
 }

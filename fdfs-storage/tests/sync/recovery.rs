@@ -11,7 +11,7 @@ use fdfs_core::ident::StorageStatus;
 use fdfs_core::wire::list::{GroupRecord, StorageRecord};
 use fdfs_core::wire::storage::Download;
 use fdfs_core::wire::{AddrWidth, Text, cmd};
-use fdfs_net::CancellationToken;
+use fdfs_net::{CancellationToken, Part};
 use fdfs_storage::link::Calls;
 use fdfs_storage::recovery;
 use serde_json::Value;
@@ -87,7 +87,11 @@ fn from_the_recorded_list() {
     let member = Member::start(temp.path(), 1);
     member.storage.update_init(|init| init.sync_old_done = true).unwrap();
     let calls = Calls::new(&member.storage, &[vec![tracker]]);
-    recovery::run(&member.storage, &calls, &CancellationToken::new()).unwrap();
+    let storage = Arc::clone(&member.storage);
+    let part = Part::start("recovery".into(), move || async move {
+        recovery::run(&storage, &calls, &CancellationToken::new()).await
+    });
+    part.unwrap().join().unwrap().unwrap();
 
     assert_eq!(*requests.lock().unwrap(), [asked], "as the recorded request");
     assert_eq!(

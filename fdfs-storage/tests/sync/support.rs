@@ -13,7 +13,7 @@ use fdfs_core::fileid::{Blob, FileName, Kind, Source, StorePath, crc32};
 use fdfs_core::ident::{Extension, GroupName, StorageId, StorageStatus};
 use fdfs_core::settings::{Reserve, StorageIds, StorageSettings, StorePathConf};
 use fdfs_core::wire::{Header, cmd};
-use fdfs_net::{CancellationToken, Server, ServerConf};
+use fdfs_net::{CancellationToken, Part, Server, ServerConf};
 use fdfs_storage::binlog::Binlog;
 use fdfs_storage::disk::StorePaths;
 use fdfs_storage::identity::{Identity, Params};
@@ -33,7 +33,7 @@ pub struct Member {
     pub base: PathBuf,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
-    sending: Option<(CancellationToken, JoinHandle<()>)>,
+    sending: Option<(CancellationToken, Part<()>)>,
 }
 
 impl Member {
@@ -111,16 +111,16 @@ impl Member {
         self.storage.members.set(list);
         let stop = CancellationToken::new();
         let (storage, stopped) = (Arc::clone(&self.storage), stop.clone());
-        let thread = std::thread::spawn(move || {
-            sync::run(&storage, &Calls::new(&storage, &[]), &stopped).unwrap();
+        let part = Part::start("sync".into(), move || async move {
+            sync::run(&storage, &Calls::new(&storage, &[]), &stopped).await;
         });
-        self.sending = Some((stop, thread));
+        self.sending = Some((stop, part.unwrap()));
     }
 
     pub fn stop_sending(&mut self) {
-        if let Some((stop, thread)) = self.sending.take() {
+        if let Some((stop, part)) = self.sending.take() {
             stop.cancel();
-            thread.join().unwrap();
+            part.join().unwrap();
         }
     }
 
@@ -261,9 +261,9 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.sending.take() {
+        if let Some((stop, part)) = self.sending.take() {
             stop.cancel();
-            let _ = thread.join();
+            let _ = part.join();
         }
         self.stop.cancel();
         if let Some(thread) = self.serving.take() {
