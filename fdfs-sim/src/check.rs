@@ -54,8 +54,10 @@ pub async fn run(truth: Shared) -> turmoil::Result {
                     members(&mut truth, tracker, &answer.members);
                     said.push((tracker, answer));
                 }
-                Ok(Err(error)) if ran => truth.fail(format!("tracker {tracker} does not answer: {error}")),
-                Err(_) if ran => truth.fail(format!("tracker {tracker} does not answer in time")),
+                Ok(Err(error)) if ran => {
+                    truth.history.fail(format!("tracker {tracker} does not answer: {error}"))
+                }
+                Err(_) if ran => truth.history.fail(format!("tracker {tracker} does not answer in time")),
                 _ => {}
             }
         }
@@ -101,13 +103,13 @@ fn members(truth: &mut Truth, tracker: usize, members: &BTreeMap<String, u8>) {
     for known in truth.told[tracker].clone() {
         let is_removed = removed.as_ref().is_some_and(|(name, _)| *name == known);
         if !members.contains_key(&known) && !is_removed {
-            truth.fail(format!("tracker {tracker} has forgotten {known}"));
+            truth.history.fail(format!("tracker {tracker} has forgotten {known}"));
         }
     }
     if let Some((name, true)) = removed
         && members.get(&name).is_some_and(|status| *status != DELETED)
     {
-        truth.fail(format!("tracker {tracker} has revived {name}, which was removed"));
+        truth.history.fail(format!("tracker {tracker} has revived {name}, which was removed"));
     }
     truth.told[tracker].extend(members.keys().cloned());
 }
@@ -120,13 +122,13 @@ fn whole(truth: &mut Truth, said: &[(usize, Said)]) {
         let leaders: Vec<_> = said.iter().map(|(_, said)| said.leader).collect();
         let first = leaders.first().copied().flatten();
         if leaders.len() != TRACKERS || first.is_none() || leaders.iter().any(|leader| *leader != first) {
-            truth.fail(format!(
+            truth.history.fail(format!(
                 "the trackers do not agree {healed:?} after everything was healed: {leaders:?}"
             ));
         } else if truth.agreed != first {
             truth.leader_changes += u64::from(truth.agreed.is_some());
             truth.agreed = first;
-            truth.note(&format!("all agree on {first:?}"));
+            truth.history.note(&format!("all agree on {first:?}"));
         }
     }
     if healed > ALL_SERVE {
@@ -137,16 +139,20 @@ fn whole(truth: &mut Truth, said: &[(usize, Said)]) {
             for (tracker, said) in said {
                 if said.members.get(&name) != Some(&ACTIVE) {
                     let status = said.members.get(&name);
-                    truth.fail(format!("{name} does not serve at tracker {tracker}: {status:?}"));
+                    truth.history.fail(format!("{name} does not serve at tracker {tracker}: {status:?}"));
                 }
             }
             if truth.leader_of_storage.get(&at).copied() != truth.agreed {
                 let knows = truth.leader_of_storage.get(&at);
-                truth.fail(format!("{name} believes that {knows:?} leads, but {:?} does", truth.agreed));
+                truth
+                    .history
+                    .fail(format!("{name} believes that {knows:?} leads, but {:?} does", truth.agreed));
             }
         }
         for (tracker, said) in said.iter().filter(|(_, said)| said.store != 0) {
-            truth.fail(format!("tracker {tracker} answers {} to a query for a store server", said.store));
+            truth
+                .history
+                .fail(format!("tracker {tracker} answers {} to a query for a store server", said.store));
         }
     }
 }
@@ -166,7 +172,7 @@ async fn remove(truth: &Shared) {
     }
     let mut truth = truth.borrow_mut();
     truth.remove_now = false;
-    truth.note(&format!("storage {at} is removed: {confirmed}"));
+    truth.history.note(&format!("storage {at} is removed: {confirmed}"));
     if confirmed {
         truth.removed = Some((at, true));
     }

@@ -45,7 +45,7 @@ pub fn choose(rng: &mut fastrand::Rng) -> Fault {
 
 /// Makes it happen.
 pub fn strike(sim: &mut Sim<'_>, truth: &Shared, skews: &[Skew], fault: Fault) {
-    truth.borrow_mut().at(sim.elapsed(), &format!("{fault:?}"));
+    truth.borrow_mut().history.at(sim.elapsed(), &format!("{fault:?}"));
     match fault {
         Fault::KillTracker(at) => {
             truth.borrow_mut().up[at] = None;
@@ -89,7 +89,7 @@ pub fn heal(sim: &mut Sim<'_>, truth: &Shared) {
         truth.borrow_mut().storage_up[at] = true;
     }
     truth.borrow_mut().healed = Some(now);
-    truth.borrow_mut().at(now, "healed");
+    truth.borrow_mut().history.at(now, "healed");
 }
 
 fn all_links(tracker: usize, mut each: impl FnMut(std::net::IpAddr, std::net::IpAddr)) {

@@ -1,5 +1,6 @@
 //! One history: machines, rounds of faults, and times without any.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use fdfs_net::{CancellationToken, Skew, with_clock};
 use fdfs_tracker::Start;
 use turmoil::Sim;
 
-use crate::truth::{PORT, STORAGES, Shared, TRACKERS, storage_ip, tracker_ip};
+use crate::history::pass;
+use crate::truth::{STORAGES, Shared, TRACKERS, storage_ip, tracker_ip};
 use crate::{check, faults, storage};
 
 /// Until everything runs, and between two rounds.
@@ -19,7 +21,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// How a history is played.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// A member is taken out of a tracker's files while the tracker is down.
+    /// Something is damaged on purpose: a member is taken out of a tracker's files, or a record out of what is to be replicated.
     pub forget: bool,
     /// Everything that happens is printed.
     pub history: bool,
@@ -29,8 +31,8 @@ pub struct Options {
 pub struct Outcome {
     /// Each line with its time.
     pub history: Vec<String>,
-    /// Elections that replaced a leader.
-    pub leader_changes: u64,
+    /// What was counted.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 /// Plays the history of `seed`.
@@ -52,7 +54,8 @@ pub fn play(seed: u64, options: Options) -> Result<Outcome, String> {
     let skews: Vec<Skew> = (0..TRACKERS).map(|_| Skew::default()).collect();
     for (at, dir) in dirs.iter().enumerate() {
         let (base, skew) = (dir.path().to_string_lossy().into_owned(), skews[at].clone());
-        sim.host(tracker_ip(at), move || with_clock(skew.clone(), tracker(base.clone())));
+        let settings = TrackerSettings { base_path: base, ..TrackerSettings::default() };
+        sim.host(tracker_ip(at), move || with_clock(skew.clone(), tracker(settings.clone())));
     }
     for at in 0..STORAGES {
         let truth = Rc::clone(&truth);
@@ -60,7 +63,7 @@ pub fn play(seed: u64, options: Options) -> Result<Outcome, String> {
     }
     sim.client(faults::checker_ip(), check::run(Rc::clone(&truth)));
     faults::heal(&mut sim, &truth);
-    let mut game = Game { sim, truth, seed };
+    let mut game = Game { sim, truth };
     game.pass(CALM)?;
     if options.forget {
         game.forget(dirs[1].path())?;
@@ -79,38 +82,25 @@ pub fn play(seed: u64, options: Options) -> Result<Outcome, String> {
         }
     }
     let mut truth = game.truth.borrow_mut();
-    Ok(Outcome { history: std::mem::take(&mut truth.history), leader_changes: truth.leader_changes })
+    let counts = BTreeMap::from([("changes of the leader", truth.leader_changes)]);
+    Ok(Outcome { history: std::mem::take(&mut truth.history.lines), counts })
 }
 
-async fn tracker(base_path: String) -> turmoil::Result {
-    let conf =
-        TrackerSettings { base_path, bind_addr: String::new(), port: PORT, ..TrackerSettings::default() };
-    let ready = Start::new(conf)?.bind()?;
+/// The machine of a tracker, for as long as it is not killed.
+pub async fn tracker(settings: TrackerSettings) -> turmoil::Result {
+    let ready = Start::new(settings)?.bind()?;
     Ok(ready.run(CancellationToken::new()).await?)
 }
 
 struct Game<'a> {
     sim: Sim<'a>,
     truth: Shared,
-    seed: u64,
 }
 
 impl Game<'_> {
     /// Lets time pass.
     fn pass(&mut self, time: Duration) -> Result<(), String> {
-        let end = self.sim.elapsed() + time;
-        while self.sim.elapsed() < end {
-            if let Err(error) = self.sim.step() {
-                return Err(format!("a machine ended: {error}"));
-            }
-            let broken = self.truth.borrow().broken.clone();
-            if let Some(broken) = broken {
-                let history = &self.truth.borrow().history;
-                let last = &history[history.len().saturating_sub(60)..];
-                return Err(format!("{broken}\nlast lines of history {}:\n{}", self.seed, last.join("\n")));
-            }
-        }
-        Ok(())
+        pass(&mut self.sim, &self.truth, time)
     }
 
     /// A storage is stopped, removed by an administrator, and never seen again.

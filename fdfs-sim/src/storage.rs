@@ -62,7 +62,9 @@ async fn talk(at: usize, tracker: usize, truth: &Shared, lost: &Notify) -> Resul
 fn take(at: usize, tracker: usize, truth: &Shared, answer: &[u8]) {
     let changes = match Changes::parse(answer) {
         Ok(changes) => changes,
-        Err(bad) => return truth.borrow_mut().fail(format!("tracker {tracker} sent a bad answer: {bad}")),
+        Err(bad) => {
+            return truth.borrow_mut().history.fail(format!("tracker {tracker} sent a bad answer: {bad}"));
+        }
     };
     let Some(leader) = changes.leader else { return };
     let addr = leader
@@ -70,7 +72,7 @@ fn take(at: usize, tracker: usize, truth: &Shared, answer: &[u8]) {
         .ip()
         .map(|ip| std::net::SocketAddr::new(ip, u16::try_from(leader.port.get()).unwrap_or_default()));
     let mut truth = truth.borrow_mut();
-    truth.note(&format!("storage {at} hears from tracker {tracker} that {addr:?} leads"));
+    truth.history.note(&format!("storage {at} hears from tracker {tracker} that {addr:?} leads"));
     match addr {
         Some(addr) => truth.leader_of_storage.insert(at, addr),
         None => truth.leader_of_storage.remove(&at),

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::history::History;
+
 /// Trackers.
 pub const TRACKERS: usize = 3;
 /// Storages, three in each group.
@@ -54,32 +56,17 @@ pub struct Truth {
     pub agreed: Option<SocketAddr>,
     /// How often another one was agreed on.
     pub leader_changes: u64,
-    /// Broken invariant.
-    pub broken: Option<String>,
     /// The end has come.
     pub over: bool,
     /// What happened.
-    pub history: Vec<String>,
+    pub history: History,
 }
 
 /// Shared by the driver and all machines of a simulation.
 pub type Shared = Rc<RefCell<Truth>>;
 
-impl Truth {
-    /// Notes what happened at this time of the simulation.
-    pub fn note(&mut self, text: &str) {
-        let now = turmoil::sim_elapsed().unwrap_or_default();
-        self.at(now, text);
-    }
-
-    /// Notes what happened at `now`.
-    pub fn at(&mut self, now: Duration, text: &str) {
-        self.history.push(format!("{:9.3} {text}", now.as_secs_f64()));
-    }
-
-    /// An invariant does not hold.
-    pub fn fail(&mut self, text: String) {
-        self.note(&text);
-        self.broken.get_or_insert(text);
+impl AsRef<History> for Truth {
+    fn as_ref(&self) -> &History {
+        &self.history
     }
 }
