@@ -249,7 +249,10 @@ fn sent() {
         let mut member = Member::start(dir.path(), 1);
         let answers = round.values().map(|exchange| (exchange.cleared(), exchange.status)).collect();
         let (addr, seen) = storage(answers);
-        for exchange in round.values() {
+        // In the order of their times: a log gives no name again before it was deleted.
+        let mut changes: Vec<&Exchange> = round.values().collect();
+        changes.sort_by_key(|exchange| exchange.timestamp());
+        for exchange in changes {
             let names = exchange.names();
             let path = member.path_of(&names[0]);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
