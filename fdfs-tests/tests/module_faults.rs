@@ -18,6 +18,20 @@ fn content(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
+/// The content of chunks.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    loop {
+        let end = body.windows(2).position(|at| at == b"\r\n").unwrap();
+        let len = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if len == 0 {
+            return content;
+        }
+        content.extend_from_slice(&body[end + 2..end + 2 + len]);
+        body = &body[end + 2 + len + 2..];
+    }
+}
+
 #[test]
 fn local_files_are_served_like_any_static_file() {
     let nginx = Nginx::start("local", &[]);
@@ -168,7 +182,9 @@ fn a_large_file_comes_whole_or_is_cut() {
             members: &[&member],
             http: "log_format sent '$status $body_bytes_sent $upstream_response_length'; access_log ROOT/access.log sent;",
             more: "location /copied/ { sendfile off; rewrite ^/copied(/.*) $1 break; MODULE }
-                location /filtered/ { sub_filter_types *; sub_filter aaaa bbbb; rewrite ^/filtered(/.*) $1 break; MODULE }",
+                location /filtered/ { sub_filter_types *; sub_filter aaaa bbbb; rewrite ^/filtered(/.*) $1 break; MODULE }
+                location /longer/ { addition_types *; add_after_body /end; rewrite ^/longer(/.*) $1 break; MODULE }
+                location = /end { return 200 end; }",
             ..Setup::default()
         },
     );
@@ -185,6 +201,11 @@ fn a_large_file_comes_whole_or_is_cut() {
         assert!(
             nginx.get(&format!("/filtered{url}"), &[]).body.ends_with(b"bbbb\r\n0\r\n\r\n"),
             "who needs the bytes sees them"
+        );
+        let longer = [data.as_slice(), b"end"].concat();
+        assert!(
+            unchunked(&nginx.get(&format!("/longer{url}"), &[]).body) == longer,
+            "chunks have their heads"
         );
     }
     assert_eq!(member.connections(), 1, "connections are kept");

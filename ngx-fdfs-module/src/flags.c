@@ -13,6 +13,7 @@
 
 GET(buffered)
 GET(cached)
+GET(chunked)
 GET(header_only)
 GET(reading_body)
 SET(allow_ranges)

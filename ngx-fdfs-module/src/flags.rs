@@ -12,6 +12,8 @@ unsafe extern "C" {
     pub fn content_needed(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_cached"]
     pub fn cached(r: *const ngx_http_request_t) -> c_uint;
+    #[link_name = "fdfs_chunked"]
+    pub fn chunked(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_header_only"]
     pub fn header_only(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_reading_body"]
