@@ -33,6 +33,23 @@ fn append_and_truncate_inside_the_lag() {
 }
 
 #[test]
+fn truncations_in_quick_succession_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut one, two) = pair(&dir);
+    let names: Vec<String> = (0..20).map(|n| one.create(Kind::Appender, &[n; 3000])).collect();
+    one.send_to(&[(2, two.addr)]);
+    one.wait_sent(1);
+    for size in (0..60).map(|n| 2000 - n * 30 + n % 3 * 500) {
+        assert!(names.iter().all(|name| one.truncate(name, size)));
+    }
+    one.wait_sent(1);
+    for name in &names {
+        assert!(one.read(name) == two.read(name), "{name}");
+    }
+    assert!(!two.records().iter().any(|record| record.starts_with("u ")), "none went as a whole");
+}
+
+#[test]
 fn a_lost_appender_comes_back_with_any_change() {
     let dir = tempfile::tempdir().unwrap();
     let (mut one, two) = pair(&dir);

@@ -125,13 +125,7 @@ fn apply(
     let _alone = storage.lock_name(old);
     in_time(fence)?;
     if disk::lstat(&storage.paths, new).is_ok() || is_deleted(storage, new, timestamp) {
-        // The new file came as a whole: of the rename remains that the old name goes.
-        if disk::lstat(&storage.paths, old).is_ok() {
-            let pending = log(storage, timestamp, Op::Delete, old, None)?;
-            disk::remove(&storage.paths, old).map_err(|error| Refused::io("delete", old, &error))?;
-            pending.settle();
-        }
-        return Ok(Status::EXIST);
+        return old_goes(storage, old, timestamp);
     }
     if disk::lstat(&storage.paths, old).is_err() {
         return Ok(Status::NOENT);
@@ -140,11 +134,22 @@ fn apply(
         return Err(Refused::invalid(format!("{new} and {old} lie in different store paths")));
     }
     let pending = log(storage, timestamp, Op::Rename, new, Some(old.logic()))?;
-    let status = match disk::rename(&storage.paths, old, new) {
-        Ok(()) => Status::OK,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Status::EXIST,
-        Err(error) => return Err(Refused::io("rename", old, &error)),
-    };
+    let done = disk::rename(&storage.paths, old, new);
     pending.settle();
-    Ok(status)
+    match done {
+        Ok(()) => Ok(Status::OK),
+        // It came from another member at this moment.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => old_goes(storage, old, timestamp),
+        Err(error) => Err(Refused::io("rename", old, &error)),
+    }
+}
+
+/// The new file came as a whole: of the rename remains that the old name goes.
+fn old_goes(storage: &Storage, old: &FileName, timestamp: i64) -> Result<Status, Refused> {
+    if disk::lstat(&storage.paths, old).is_ok() {
+        let pending = log(storage, timestamp, Op::Delete, old, None)?;
+        disk::remove(&storage.paths, old).map_err(|error| Refused::io("delete", old, &error))?;
+        pending.settle();
+    }
+    Ok(Status::EXIST)
 }
