@@ -32,7 +32,7 @@ const ROUND: usize = 1500;
 /// From fault to fault: operations, and time if nobody gets any done.
 const FAULT: usize = 60;
 const STUCK: Duration = Duration::from_millis(700);
-const SMALL_MIB: u32 = 160;
+const SMALL_MIB: u32 = 500;
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_secs(90);
 
