@@ -192,8 +192,7 @@ fn metadata_and_slaves_may_be_made_again() {
     let slave = name.replace(".txt", "_s.txt");
     one.send_to(&[(2, two.addr)]);
     for content in ["first", "second"] {
-        std::fs::write(one.path_of(&slave), content).unwrap();
-        one.log(Op::Create, &slave, None);
+        one.make(Op::Create, &slave, content.as_bytes());
         one.wait_sent(1);
         assert_eq!(two.read(&slave).unwrap(), content.as_bytes());
         one.delete(&slave);
@@ -353,37 +352,4 @@ fn lines_that_are_no_records_are_stepped_over() {
     assert_eq!(two.read(&name).unwrap(), b"behind them");
     one.stop_sending();
     assert_eq!(one.mark(2).pos, one.storage.binlog.end());
-}
-
-#[test]
-fn an_offer_does_not_bring_back_what_was_deleted_in_the_same_second() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut one, mut two) = pair(&dir);
-    let three = Member::start(dir.path(), 3);
-    let slave = one.create(Kind::Normal, b"master").replace(".txt", "_s.txt");
-    let now = fdfs_storage::now();
-    std::fs::write(one.path_of(&slave), "slave").unwrap();
-    one.log_at(now, Op::Create, &slave, None);
-    one.send_to(&[(2, two.addr), (3, three.addr)]);
-    one.wait_sent(2);
-    // Two has not heard of the delete when it is asked for old files.
-    one.send_to(&[(3, three.addr)]);
-    std::fs::remove_file(one.path_of(&slave)).unwrap();
-    one.log_at(now, Op::Delete, &slave, None);
-    one.wait_sent(1);
-    for (n, addr) in [(1, one.addr), (3, three.addr)] {
-        let mark = Mark { need_sync_old: true, until_timestamp: i64::MAX, ..Mark::default() };
-        std::fs::write(two.mark_file(n), mark.to_string()).unwrap();
-        two.send_to(&[(n, addr)]);
-        two.wait_sent(1);
-    }
-    assert!(one.read(&slave).is_none() && three.read(&slave).is_none(), "it is back");
-    one.send_to(&[(2, two.addr), (3, three.addr)]);
-    one.wait_sent(2);
-    assert!(two.read(&slave).is_none());
-    // Made again in this second, it goes everywhere.
-    std::fs::write(one.path_of(&slave), "slave").unwrap();
-    one.log_at(now, Op::Create, &slave, None);
-    one.wait_sent(2);
-    assert!(two.read(&slave).is_some() && three.read(&slave).is_some());
 }

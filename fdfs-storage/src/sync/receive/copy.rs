@@ -31,7 +31,7 @@ pub(super) async fn copy(
     let name = storage.name(request.group, &name)?;
     let timestamp = i64::from(request.timestamp);
     let here = already_here(storage, &name, op, request.size, offer);
-    if !request.has_content || here || is_deleted(storage, &name, age(timestamp, offer)) {
+    if !request.has_content || here || is_deleted(storage, &name, timestamp) {
         body.discard(conn).await?;
         if !request.has_content {
             log(storage, timestamp, op, &name, None)?.settle();
@@ -47,12 +47,6 @@ pub(super) async fn copy(
     note(storage, session, timestamp);
     conn.reply_status(status);
     Ok(())
-}
-
-/// What is compared with the time of a deletion. An offer comes from a third member, which may not know of it yet: what was made
-/// in the same second was made before. A file that was made after it comes from its own source.
-fn age(timestamp: i64, offer: bool) -> i64 {
-    timestamp.saturating_sub(i64::from(offer))
 }
 
 /// Only of a file whose name carries its crc does an equal size mean equal content. An offer is for those who have
@@ -111,7 +105,7 @@ fn show(
     // A delete that arrives at this moment comes before or after this.
     let _alone = storage.lock_name(name);
     in_time(&how.fence)?;
-    if is_deleted(storage, name, age(timestamp, how.offer)) {
+    if is_deleted(storage, name, timestamp) {
         return Ok(Status::EXIST);
     }
     let pending = log(storage, timestamp, how.op, name, None)?;
