@@ -12,6 +12,8 @@ use std::time::Duration;
 use fdfs_tests::cluster::Cluster;
 use fdfs_tests::model::client::Member;
 use fdfs_tests::model::random::Random;
+use fdfs_tests::raw::{self, Raw};
+use fdfs_tests::wait_for;
 
 use crate::place;
 
@@ -88,9 +90,19 @@ impl Faults {
         }
     }
 
-    /// The disk that was full has taken everything since: from here on it has space.
+    /// From here on every member takes files: one whose disk was full looks for space once a second.
     pub fn settled(&self) {
-        self.members.iter().for_each(|member| member.full.store(false, Relaxed));
+        for member in self.members.iter().filter(|member| member.full.load(Relaxed)) {
+            wait_for("the member takes files again", LIMIT, || {
+                let mut storage = Raw::connect(member.addr);
+                let answer = storage.ask(raw::UPLOAD, &raw::upload(0, "txt", b"x")).unwrap();
+                let name = answer.body.get(16..).unwrap_or_default();
+                let name = String::from_utf8_lossy(name);
+                answer.status == 0
+                    && storage.ask(raw::DELETE, &raw::file("group1", &name)).unwrap().status == 0
+            });
+            member.full.store(false, Relaxed);
+        }
     }
 
     fn begin(&mut self, cluster: &mut Cluster) {
