@@ -107,7 +107,8 @@ async fn bring(storage: &Arc<Storage>, peer: &mut Peer, record: &Record) -> Resu
             record.source().and_then(|target| FileName::parse(target.as_bytes(), storage.paths.count()).ok());
         let Some(target) = target else { return Ok(false) };
         let changing = dups::linking(storage, &name, &target).await.map_err(|refused| refused.into_io())?;
-        let made = disk::make_link(&storage.paths, &name, &target);
+        let made = disk::make_link(&storage.paths, &name, &target)
+            .and_then(|()| disk::set_mtime(&storage.paths, &name, record.timestamp));
         dups::finish(storage, changing).await;
         return match made {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),

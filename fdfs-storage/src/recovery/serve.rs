@@ -64,18 +64,21 @@ fn select(storage: &Storage, path: StorePath, record: Record) -> Option<String> 
     if name.path() != path || !matches!(record.op, Op::Create | Op::Link | Op::Rename) {
         return None;
     }
-    let line = |op: Op, more: Option<String>| {
-        Some(Record { op, more, name: name.logic(), ..record.clone() }.to_string())
-    };
+    let mut record = Record { name: name.logic(), more: None, ..record };
+    let line = |op, more, record: Record| Some(Record { op, more, ..record }.to_string());
     if name.trunk_slot().is_some() {
-        return line(Op::Create, None);
+        return line(Op::Create, None, record);
     }
     let found = disk::lstat(&storage.paths, &name).ok()?;
+    if !name.is_unique() {
+        // The record may be of a file that had the name before, and changes are told apart by the time of the file.
+        record.timestamp = found.st_mtime;
+    }
     if disk::is_link(&found) {
         disk::stat(&storage.paths, &name).ok()?;
         let target = disk::link_target(&storage.paths, &name).ok()??;
-        return line(Op::Link, Some(target.logic()));
+        return line(Op::Link, Some(target.logic()), record);
     }
     disk::is_file(&found).then_some(())?;
-    line(Op::Create, None)
+    line(Op::Create, None, record)
 }

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use fdfs_core::binlog::Record;
+use fdfs_core::binlog::{Op, Record};
+use fdfs_core::fileid::Kind;
 use fdfs_core::ident::StorageStatus;
 use fdfs_core::wire::list::{GroupRecord, StorageRecord};
 use fdfs_core::wire::storage::Download;
-use fdfs_core::wire::{AddrWidth, Text, cmd};
+use fdfs_core::wire::{AddrWidth, Header, Text, cmd};
 use fdfs_net::{CancellationToken, Part};
 use fdfs_storage::link::Calls;
 use fdfs_storage::recovery;
@@ -122,4 +125,30 @@ fn from_the_recorded_list() {
     let leftover = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().contains("recovery");
     let data = fs::read_dir(member.base.join("data")).unwrap().map(Result::unwrap);
     assert_eq!(data.filter(leftover).count(), 0, "no state is left");
+}
+
+/// A slave that was made again has its own time, not that of the one before: a delete that comes later is told apart by it.
+#[test]
+fn the_list_has_the_times_of_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = Member::start(dir.path(), 1);
+    let slave = member.create(Kind::Normal, b"master").replace(".txt", "_s.txt");
+    let now = fdfs_storage::now();
+    member.log_at(now - 60, Op::Create, &slave, None);
+    member.log_at(now - 30, Op::Delete, &slave, None);
+    fs::write(member.path_of(&slave), "again").unwrap();
+    let time = fs::metadata(member.path_of(&slave)).unwrap().mtime();
+    member.log_at(time, Op::Create, &slave, None);
+
+    let request = [Text::<16>::cut(GROUP.as_bytes()).as_bytes(), &[0]].concat();
+    let head = Header::request(cmd::FETCH_ONE_PATH_BINLOG, request.len() as u64);
+    let mut stream = TcpStream::connect(member.addr).unwrap();
+    stream.write_all(&[&head.encode(), request.as_slice()].concat()).unwrap();
+    let mut list = Vec::new();
+    stream.read_to_end(&mut list).unwrap();
+    let list = String::from_utf8_lossy(&list).into_owned();
+    let times: Vec<&str> =
+        list.lines().filter_map(|line| line.strip_suffix(&slave)?.strip_suffix(" C ")).collect();
+    let time = time.to_string();
+    assert_eq!(times, [&time, &time]);
 }
