@@ -93,6 +93,13 @@ impl Conn {
         Ok(self.input.split_to(n).freeze())
     }
 
+    /// As [`Conn::body`], if all of it has arrived.
+    pub fn arrived_body(&mut self, head: &Header) -> Option<Bytes> {
+        let len =
+            usize::try_from(head.body()?).ok().filter(|len| *len <= self.max_body.min(self.input.len()))?;
+        Some(if len == 0 { Bytes::new() } else { self.input.split_to(len).freeze() })
+    }
+
     /// The next piece of a streamed body, 1 to `max` bytes: first what is buffered.
     pub async fn chunk(&mut self, max: usize) -> Result<Bytes, ConnError> {
         if self.input.is_empty() && max > 0 {
@@ -220,6 +227,14 @@ impl Conn {
         Ok(())
     }
 
+    /// The next header if it is there, and there is no need to write the gathered replies first.
+    pub(crate) fn arrived_header(&mut self) -> Option<Header> {
+        let head = Header::peek(&self.input).filter(|_| self.out.len() < OUT_STEP)?;
+        // Not split_to, which makes the buffer a shared one for nothing.
+        self.input.advance(Header::SIZE);
+        Some(head)
+    }
+
     /// The next header if it is there or can be completed. `None`: closed between requests, by the peer or
     /// because `leave` is done.
     ///
@@ -232,12 +247,10 @@ impl Conn {
         idle: impl Fn(),
     ) -> Result<Option<Header>, ConnError> {
         loop {
-            if let Some(head) = Header::peek(&self.input) {
-                // Not split_to, which makes the buffer a shared one for nothing.
-                self.input.advance(Header::SIZE);
-                if self.out.len() >= OUT_STEP {
-                    self.flush().await?;
-                }
+            if self.out.len() >= OUT_STEP {
+                self.flush().await?;
+            }
+            if let Some(head) = self.arrived_header() {
                 return Ok(Some(head));
             }
             self.flush().await?;

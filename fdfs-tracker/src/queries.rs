@@ -12,26 +12,58 @@ use zerocopy::IntoBytes;
 use crate::owner::State;
 use crate::service::{Request, Session, exact};
 
-/// Answers a query; `None` when the command is none.
+/// What is asked.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// Members that take a file: of the group that is named or chosen, one or all.
+    Store { named: bool, all: bool },
+    /// A member that has a file, or that changes it.
+    Fetch,
+    /// All members that have a file.
+    FetchAll,
+    /// A group.
+    Group,
+    /// All groups.
+    Groups,
+    /// Members of a group.
+    Storages,
+}
+
+impl Kind {
+    /// Of a command; `None`: it is no query.
+    pub fn of(command: u8) -> Option<Self> {
+        Some(match command {
+            cmd::QUERY_STORE_WITHOUT_GROUP_ONE => Self::Store { named: false, all: false },
+            cmd::QUERY_STORE_WITHOUT_GROUP_ALL => Self::Store { named: false, all: true },
+            cmd::QUERY_STORE_WITH_GROUP_ONE => Self::Store { named: true, all: false },
+            cmd::QUERY_STORE_WITH_GROUP_ALL => Self::Store { named: true, all: true },
+            cmd::QUERY_FETCH_ONE | cmd::QUERY_UPDATE => Self::Fetch,
+            cmd::QUERY_FETCH_ALL => Self::FetchAll,
+            cmd::LIST_ONE_GROUP => Self::Group,
+            cmd::LIST_ALL_GROUPS => Self::Groups,
+            cmd::LIST_STORAGE => Self::Storages,
+            _ => return None,
+        })
+    }
+}
+
+/// Answers a query of this kind.
 pub fn answer(
+    kind: Kind,
     state: &State,
     session: &Session,
     request: &Request<'_>,
     out: &mut BytesMut,
-) -> Option<Result<(), Refusal>> {
+) -> Result<(), Refusal> {
     let query = Query { state, session, request };
-    Some(match request.cmd {
-        cmd::QUERY_STORE_WITHOUT_GROUP_ONE => query.store(false, false, out),
-        cmd::QUERY_STORE_WITHOUT_GROUP_ALL => query.store(false, true, out),
-        cmd::QUERY_STORE_WITH_GROUP_ONE => query.store(true, false, out),
-        cmd::QUERY_STORE_WITH_GROUP_ALL => query.store(true, true, out),
-        cmd::QUERY_FETCH_ONE | cmd::QUERY_UPDATE => query.fetch(out),
-        cmd::QUERY_FETCH_ALL => query.fetch_all(out),
-        cmd::LIST_ONE_GROUP => query.list_group(out),
-        cmd::LIST_ALL_GROUPS => query.list_groups(out),
-        cmd::LIST_STORAGE => query.list_storages(out),
-        _ => return None,
-    })
+    match kind {
+        Kind::Store { named, all } => query.store(named, all, out),
+        Kind::Fetch => query.fetch(out),
+        Kind::FetchAll => query.fetch_all(out),
+        Kind::Group => query.list_group(out),
+        Kind::Groups => query.list_groups(out),
+        Kind::Storages => query.list_storages(out),
+    }
 }
 
 struct Query<'a> {

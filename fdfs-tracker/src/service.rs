@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::files::DataDir;
 use crate::meet::{Fetched, Meetings};
 use crate::owner::{Owner, State};
+use crate::queries;
 use crate::refusals::Refusals;
 use crate::transfer::{Latest, SysFiles};
 
@@ -173,17 +174,24 @@ impl Service for Tracker {
             None => Box::pin(answer_by_owner(session, &request, conn.out())).await,
         };
         match done {
-            Ok(()) => conn.finish(at, Status::OK),
-            Err(Stop::Refused(refusal)) => {
-                self.0.refusals.count(request.cmd, refusal, session.peer);
-                conn.finish(at, refusal.status);
-            }
+            Ok(()) => self.finish(session, conn, &request, at, Ok(())),
+            Err(Stop::Refused(refusal)) => self.finish(session, conn, &request, at, Err(refusal)),
             Err(Stop::Conn(error)) => {
                 conn.out().truncate(at);
                 return Err(error);
             }
         }
         Ok(Flow::Keep)
+    }
+
+    fn handle_now(self: &Arc<Self>, session: &mut Session, conn: &mut Conn, head: &Header) -> Option<Flow> {
+        let kind = queries::Kind::of(head.cmd)?;
+        let body = conn.arrived_body(head)?;
+        let request = Request { shared: &self.0, cmd: head.cmd, body };
+        let at = conn.begin();
+        let done = queries::answer(kind, &self.0.owner.view(), session, &request, conn.out());
+        self.finish(session, conn, &request, at, done);
+        Some(Flow::Keep)
     }
 
     fn closed(self: &Arc<Self>, session: &mut Session) {
@@ -194,15 +202,38 @@ impl Service for Tracker {
     }
 }
 
+impl Tracker {
+    /// Completes an answer that began `at`.
+    fn finish(
+        &self,
+        session: &Session,
+        conn: &mut Conn,
+        request: &Request<'_>,
+        at: usize,
+        done: Result<(), Refusal>,
+    ) {
+        let status = match done {
+            Ok(()) => Status::OK,
+            Err(refusal) => {
+                self.0.refusals.count(request.cmd, refusal, session.peer);
+                refusal.status
+            }
+        };
+        conn.finish(at, status);
+    }
+}
+
 /// Queries, answered at once from the latest snapshot. `None`: not a query.
 fn answer_from_view(
     session: &Session,
     request: &Request<'_>,
     out: &mut BytesMut,
 ) -> Option<Result<(), Refusal>> {
-    let view = request.shared.owner.view();
-    crate::queries::answer(&view, session, request, out)
-        .or_else(|| crate::admin::answer(&view, session, request, out))
+    let state = &*request.shared.owner.view();
+    match queries::Kind::of(request.cmd) {
+        Some(kind) => Some(queries::answer(kind, state, session, request, out)),
+        None => crate::admin::answer(state, session, request, out),
+    }
 }
 
 /// Everything that changes the state or waits.

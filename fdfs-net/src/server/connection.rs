@@ -113,11 +113,15 @@ async fn requests<S: Service>(
     let mut first = true;
     loop {
         let idle = || entry.idle.set(Some(Instant::now()));
-        let head = match conn.next_header(first, leave.as_mut(), idle).await {
-            Ok(Some(head)) => head,
-            Ok(None) => return Ok(Flow::Keep),
-            Err(ConnError::Closed | ConnError::TimedOut(_)) if first => return Ok(Flow::Keep),
-            Err(error) => return Err(error),
+        // What has arrived needs no futures, whose making and moving costs as much as a short answer.
+        let head = match conn.arrived_header() {
+            Some(head) => head,
+            None => match conn.next_header(first, leave.as_mut(), idle).await {
+                Ok(Some(head)) => head,
+                Ok(None) => return Ok(Flow::Keep),
+                Err(ConnError::Closed | ConnError::TimedOut(_)) if first => return Ok(Flow::Keep),
+                Err(error) => return Err(error),
+            },
         };
         (first, _) = (false, entry.idle.set(None));
         let Some(body) = head.body() else {
@@ -129,7 +133,10 @@ async fn requests<S: Service>(
         let done = match head.cmd {
             cmd::QUIT => return Ok(Flow::Keep),
             cmd::ACTIVE_TEST => active_test(conn, body, shared.conf.close_on_bad_test).await,
-            _ => service.handle(session, conn, head).await,
+            _ => match service.handle_now(session, conn, &head) {
+                Some(flow) => Ok(flow),
+                None => service.handle(session, conn, head).await,
+            },
         };
         if let Some((recorder, began)) = began {
             let answered = conn.take_answered().filter(|_| done.is_ok());

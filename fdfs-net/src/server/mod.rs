@@ -61,6 +61,11 @@ pub trait Service: Send + Sync + 'static {
         head: Header,
     ) -> impl Future<Output = Result<Flow, ConnError>>;
 
+    /// As [`Service::handle`], without a future, for requests that have arrived and need no waiting. `None`: nothing was taken.
+    fn handle_now(self: &Arc<Self>, _: &mut Self::Session, _: &mut Conn, _: &Header) -> Option<Flow> {
+        None
+    }
+
     /// The connection has ended, for whatever reason.
     fn closed(self: &Arc<Self>, _session: &mut Self::Session) {}
 }
