@@ -30,6 +30,7 @@ impl Refusals {
     }
 
     /// All counts, by command, status and reason.
+    #[cfg_attr(feature = "sim", allow(dead_code))]
     pub fn all(&self) -> BTreeMap<(u8, u8, &'static str), u64> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

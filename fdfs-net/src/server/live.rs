@@ -25,10 +25,12 @@ impl Live {
         self.max_connections.store(most.max(1), Relaxed);
     }
 
+    #[cfg_attr(feature = "sim", allow(dead_code))]
     pub(super) fn allows(&self, at_start: &AllowHosts, ip: IpAddr) -> bool {
         self.allow.read().unwrap_or_else(PoisonError::into_inner).as_ref().unwrap_or(at_start).allows(ip)
     }
 
+    #[cfg_attr(feature = "sim", allow(dead_code))]
     pub(super) fn max_connections(&self, at_start: usize) -> usize {
         match self.max_connections.load(Relaxed) {
             0 => at_start,

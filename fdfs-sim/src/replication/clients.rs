@@ -82,9 +82,7 @@ impl Client {
         let content = Rc::clone(world.model.certain(&name)?);
         let file = world.model.files.get_mut(&name)?;
         let home = file.home;
-        if world.members[home].serving().is_none() {
-            return None;
-        }
+        world.members[home].serving()?;
         world.model.hold(&name, true);
         Some((name, home, content))
     }
