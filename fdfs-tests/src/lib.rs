@@ -10,6 +10,7 @@ pub mod driver;
 pub mod http;
 pub mod model;
 pub mod module;
+pub mod network;
 pub mod process;
 pub mod programs;
 pub mod prometheus;

@@ -4,36 +4,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use fdfs_tests::cluster::{Cluster, split};
-use fdfs_tests::{content, http, tree, wait_for};
+use fdfs_tests::{content, http, network, tree, wait_for};
 
-/// Runs a program that configures the network.
-fn run(program: &str, args: &str) {
-    let out = Command::new(program).args(args.split(' ')).output();
-    let out = out.unwrap_or_else(|error| panic!("{program}: {error} (ci/packages test installs it)"));
-    assert!(out.status.success(), "{program} {args}: {}", String::from_utf8_lossy(&out.stderr));
-}
-
-/// A loopback network for this thread, what it starts, and nobody else.
-fn own_network() {
-    // SAFETY: only this thread changes its network, and it has no socket yet.
-    let done = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-    assert_eq!(done, 0, "no network of its own, which needs root: {}", std::io::Error::last_os_error());
-    run("ip", "link set lo up");
-    run("nft", "add table ip test");
-    run("nft", "add set ip test lost { type ipv4_addr ; }");
-    run("nft", "add chain ip test in { type filter hook input priority 0 ; }");
-    run("nft", "add rule ip test in ip daddr @lost drop");
-    run("nft", "add rule ip test in ip saddr @lost drop");
-}
-
-/// What goes to this host or comes from it is lost from now on.
-fn lose(addr: SocketAddr) {
-    run("nft", &format!("add element ip test lost {{ {} }}", addr.ip()));
+/// What goes to these hosts or comes from them is lost from now on, and nothing else.
+fn lose(hosts: &[SocketAddr]) {
+    let rules = |host: &SocketAddr| format!("ip daddr {0} drop\nip saddr {0} drop\n", host.ip());
+    network::filter("input", &hosts.iter().map(rules).collect::<String>());
 }
 
 /// Status of a GET, and how many GETs of `near` were answered while it waited.
@@ -74,7 +54,7 @@ fn stored(cluster: &Cluster, group: &str, data: &[u8]) -> String {
 
 #[test]
 fn lost_packets_delay_only_those_who_need_them() {
-    own_network();
+    network::own();
     let mut cluster = Cluster::start("packets", 2);
     let (small, large) = (content(100_000, 1), content(40 << 20, 2));
     let near = stored(&cluster, "group1", &small);
@@ -88,10 +68,10 @@ fn lost_packets_delay_only_those_who_need_them() {
 
     // One of them is the one that nginx is connected with; the other one answers for it.
     let waited = members.map(|member| {
-        lose(member);
+        lose(&[member]);
         let (answer, meanwhile) = beside(addr, &far, near);
         assert!(answer.status == 200 && answer.body == small, "{member}: {}", answer.status);
-        run("nft", "flush set ip test lost");
+        lose(&[]);
         meanwhile
     });
     assert!(waited.iter().any(|count| *count > 10), "{waited:?} answers meanwhile");
@@ -104,7 +84,7 @@ fn lost_packets_delay_only_those_who_need_them() {
     let mut begin = [0; 1000];
     stream.read_exact(&mut begin).unwrap();
     assert!(begin.starts_with(b"HTTP/1.1 200 "));
-    members.into_iter().for_each(lose);
+    lose(&members);
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
     assert!(
@@ -114,11 +94,11 @@ fn lost_packets_delay_only_those_who_need_them() {
     assert!(rest.len() < large.len() - begin.len(), "{} bytes", rest.len());
 
     // Without the trackers too; what is here goes on.
-    (0..2).for_each(|index| lose(cluster.tracker(index)));
+    lose(&[members[0], members[1], cluster.tracker(0), cluster.tracker(1)]);
     for url in [&far, &far.replace("/00/", "/01/")] {
         let (answer, meanwhile) = beside(addr, url, near);
         assert!(matches!(answer.status, 502..=504) && meanwhile > 0, "{url}: {} {meanwhile}", answer.status);
     }
-    run("nft", "flush set ip test lost");
+    lose(&[]);
     wait_for("the members again", Duration::from_secs(60), comes);
 }

@@ -69,6 +69,11 @@ fn figures_are_those_of_what_happened() {
     let fetched = urls.iter().filter(|url| url.starts_with("/group2/")).count();
     for url in &urls {
         wait_for("it is served", Duration::from_secs(10), || http::get(addr, url).status == 200);
+        // Else it would be fetched from the other member.
+        if let Some(name) = url.strip_prefix("/group1/M00/") {
+            let here = cluster.members[0].base.join("data").join(name);
+            wait_for("it has come here", Duration::from_secs(30), || here.exists());
+        }
     }
     let before = status(addr);
     let count = |all: &Value, origin: &str, class: &str| all["requests"][origin][class].as_u64().unwrap();

@@ -13,9 +13,7 @@ use fdfs_tests::cluster::Cluster;
 use fdfs_tests::model::client::Member;
 use fdfs_tests::model::random::Random;
 use fdfs_tests::raw::{self, Raw};
-use fdfs_tests::wait_for;
-
-use crate::place;
+use fdfs_tests::{network, wait_for};
 
 /// Faults at the same time, at most.
 const MOST: usize = 2;
@@ -196,7 +194,7 @@ impl Faults {
                 }
             }
         }
-        place::filter(&rules);
+        network::filter("output", &rules);
     }
 }
 

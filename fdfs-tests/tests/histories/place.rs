@@ -1,9 +1,8 @@
 //! A network and mounts that only this test has.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
+use fdfs_tests::network::{self, run};
 use rustix::thread::UnshareFlags;
 
 /// Whether the links between members can be cut and their disks be full here. Who is not root is told so; with
@@ -18,10 +17,10 @@ pub fn possible() -> bool {
 
 /// From here on the calling thread, and what it starts, are in a network and with mounts of their own.
 pub fn enter() {
+    network::own();
     // SAFETY: neither descriptors nor memory are unshared.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }.unwrap();
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
     run("mount", &["--make-rprivate", "/"], "");
-    run("ip", &["link", "set", "lo", "up"], "");
 }
 
 /// Mounts a small disk.
@@ -37,21 +36,4 @@ impl Drop for Mount<'_> {
     fn drop(&mut self) {
         run("umount", &["-l", self.0.to_str().unwrap()], "");
     }
-}
-
-/// These rules of nftables, for what leaves this network's only device, and no others.
-pub fn filter(rules: &str) {
-    let table = "table inet histories";
-    let chain = format!("chain out {{\ntype filter hook output priority 0\n{rules}}}");
-    run("nft", &["-f", "-"], &format!("{table}\ndelete {table}\n{table} {{\n{chain}\n}}\n"));
-}
-
-fn run(program: &str, args: &[&str], input: &str) {
-    let missing = |error| panic!("{program}: {error}; see ci/packages test");
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(missing);
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let done = child.wait_with_output().unwrap();
-    assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
