@@ -5,10 +5,12 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 page, other = sys.argv[1:]
 program = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
@@ -55,7 +57,7 @@ with tempfile.TemporaryDirectory(prefix="fdfs-browser-", ignore_cleanup_errors=T
         ["sh", "-c", f'exec "$0" "$@" 3<&{commands} 4>&{answers}', program, "--headless", "--remote-debugging-pipe",
          f"--user-data-dir={profile}", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server",
          "--autoplay-policy=no-user-gesture-required", "about:blank"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(commands, answers))
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(commands, answers), start_new_session=True)
     os.close(commands)
     os.close(answers)
     watchdog = threading.Timer(150, browser.kill)
@@ -72,8 +74,17 @@ with tempfile.TemporaryDirectory(prefix="fdfs-browser-", ignore_cleanup_errors=T
         if "exceptionDetails" in done:
             sys.exit(json.dumps(done["exceptionDetails"]))
         ask("Browser.close")
+        browser.wait(30)
         print(json.dumps(done["result"]["value"] | {"parts": parts}))
     finally:
         watchdog.cancel()
-        browser.kill()
+        # Its helpers write into the profile until they end.
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                os.killpg(browser.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                break
+            browser.poll()
+            time.sleep(0.01)
         browser.wait()
