@@ -45,7 +45,7 @@ pub async fn publish(
                 Make::Same(name) => *name,
                 Make::New(make) => make(&worker, mtime),
             };
-            let pending = worker.log(mtime, Op::Create, &name)?;
+            let pending = worker.log(mtime, Op::Create, &name, None)?;
             if pending.time() != mtime {
                 file.set_mtime(pending.time())?;
             }
@@ -56,7 +56,7 @@ pub async fn publish(
             }
             if held.is_given_up() {
                 // Replication has passed the first record when there was no file.
-                worker.log(mtime, Op::Create, &name)?.settle();
+                worker.log(mtime, Op::Create, &name, None)?.settle();
             }
             return Ok(name);
         }

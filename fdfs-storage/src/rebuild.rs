@@ -67,7 +67,7 @@ pub fn rebuild(settings: &StorageSettings, write: bool) -> io::Result<Rebuilt> {
         done.peers += 1;
     }
     save(&sync.join(REBUILT), format!("{time}\n").as_bytes())?;
-    for record in missing {
+    for record in &missing {
         log.append(record)?.settle();
     }
     log.sync()?;

@@ -115,8 +115,8 @@ fn addresses(key: &str, text: &str) -> Result<Vec<IpAddr>, Refusal> {
     })
 }
 
-#[cfg_attr(feature = "sim", allow(dead_code))]
 /// The address before and now, when it is another one than at the last start.
+#[cfg_attr(feature = "sim", allow(dead_code))]
 pub fn moved(init: &InitFlag, identity: &Identity) -> Option<(IpAddr, IpAddr)> {
     let old = init.last_ip_addr.split(',').next()?.trim().parse().ok()?;
     let new = *identity.ips.first()?;

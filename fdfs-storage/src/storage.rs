@@ -153,10 +153,15 @@ impl Storage {
         }
     }
 
-    /// Appends a record of a change that a client asked for.
-    pub fn log(&self, timestamp: i64, op: Op, name: &FileName) -> io::Result<Pending> {
+    /// Appends the record of a name that is given for a client. Its time may be later than asked for, when the name was deleted
+    /// before and the clock was put back since.
+    pub fn log(&self, timestamp: i64, op: Op, name: &FileName, more: Option<String>) -> io::Result<Pending> {
         self.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
-        self.binlog.append(Record { timestamp, op, replica: false, name: name.logic(), more: None })
+        let mut record = Record { timestamp, op, replica: false, name: name.logic(), more };
+        if !name.is_unique() {
+            record.timestamp = timestamp.max(self.binlog.tombs().earliest(&record.name));
+        }
+        self.binlog.append(&record)
     }
 
     /// Holds off other changes of this file and of its metadata. Never held over a wait for the network, nor two at once.

@@ -13,7 +13,6 @@
 
 GET(buffered)
 GET(cached)
-GET(chunked)
 GET(header_only)
 GET(reading_body)
 SET(allow_ranges)
@@ -26,7 +25,7 @@ SET(single_range)
 
 unsigned fdfs_content_needed(const ngx_http_request_t *r)
 {
-    return r->main_filter_need_in_memory | r->filter_need_in_memory | r->filter_need_temporary;
+    return r->main_filter_need_in_memory | r->filter_need_in_memory | r->filter_need_temporary | r->chunked;
 }
 
 void fdfs_hold(ngx_http_request_t *r) { r->main->count++; }

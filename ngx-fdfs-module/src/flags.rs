@@ -7,13 +7,11 @@ use ngx::ffi::ngx_http_request_t;
 unsafe extern "C" {
     #[link_name = "fdfs_buffered"]
     pub fn buffered(r: *const ngx_http_request_t) -> c_uint;
-    /// Some filter has to see the content in memory.
+    /// Some filter has to see the content in memory, or to put chunks around it.
     #[link_name = "fdfs_content_needed"]
     pub fn content_needed(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_cached"]
     pub fn cached(r: *const ngx_http_request_t) -> c_uint;
-    #[link_name = "fdfs_chunked"]
-    pub fn chunked(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_header_only"]
     pub fn header_only(r: *const ngx_http_request_t) -> c_uint;
     #[link_name = "fdfs_reading_body"]

@@ -90,7 +90,7 @@ pub unsafe fn take_over(r: *mut ngx_http_request_t, context: &mut Context, p: &m
         let alone = core::ptr::eq(r, (*r).main) && core::ptr::eq(c.data, r.cast());
         if context.splice.is_some()
             || p.length < LEAST
-            || flags::content_needed(r) | flags::chunked(r) != 0
+            || flags::content_needed(r) != 0
             || (*(*r).upstream).cacheable() != 0
             || !plain
             || !alone

@@ -55,6 +55,8 @@ struct Found {
     different: u64,
     repaired: u64,
     deleted: u64,
+    /// Connections for repairs, beside those that list.
+    repairers: [Option<Peer>; 2],
 }
 
 fn main() -> ExitCode {
@@ -184,7 +186,7 @@ async fn missing(args: &Args, at: usize, name: &str, found: &mut Found) -> Resul
     found.missing[at] += 1;
     say(&format!("missing at {}: {name}", args.members[at]));
     if args.repair {
-        match repair(args, at, name, false).await? {
+        match repair(args, at, name, false, found).await? {
             Status::OK => found.repaired += 1,
             Status::EXIST => {
                 found.deleted += 1;
@@ -224,19 +226,28 @@ async fn different(
         let source = blob.source.to_string();
         usize::from(args.members[0].ip().to_string() == source)
     };
-    match repair(args, bad, name, true).await? {
+    match repair(args, bad, name, true, found).await? {
         Status::OK => found.repaired += 1,
         status => say(&format!("not repaired, {}: {name}", status.text())),
     }
     Ok(())
 }
 
-async fn repair(args: &Args, at: usize, name: &str, replace: bool) -> Result<Status, CallError> {
+async fn repair(
+    args: &Args,
+    at: usize,
+    name: &str,
+    replace: bool,
+    found: &mut Found,
+) -> Result<Status, CallError> {
     let mut body = args.group.field().raw().to_vec();
     body.extend_from_slice(&[0; 16]);
     body.extend_from_slice(name.as_bytes());
     let head = Header { status: u8::from(replace), ..Header::request(cmd::REPAIR, body.len() as u64) };
-    let mut peer = connect(args.members[at]).await?;
+    let peer = match &mut found.repairers[at] {
+        Some(peer) => peer,
+        none => none.insert(connect(args.members[at]).await?),
+    };
     peer.send(head, &[&body]).await?;
     Ok(peer.recv(1024).await?.status)
 }

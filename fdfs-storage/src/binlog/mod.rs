@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fdfs_core::binlog::{Op, Pos, Record};
+use fdfs_core::binlog::{Pos, Record};
 use tokio::sync::watch;
 
 pub use compress::Compressed;
@@ -84,17 +84,14 @@ impl Binlog {
     }
 
     /// Appends a record. On an error nothing of it stays in the log.
-    pub fn append(self: &Arc<Self>, record: Record) -> io::Result<Pending> {
-        self.append_all(&mut [record])
+    pub fn append(self: &Arc<Self>, record: &Record) -> io::Result<Pending> {
+        self.append_all(std::slice::from_ref(record))
     }
 
     /// Appends records that belong together. On an error nothing of them stays in the log.
-    pub fn append_all(self: &Arc<Self>, records: &mut [Record]) -> io::Result<Pending> {
+    pub fn append_all(self: &Arc<Self>, records: &[Record]) -> io::Result<Pending> {
         let mut lines = String::new();
-        for record in &mut *records {
-            if !record.replica && matches!(record.op, Op::Create | Op::Update | Op::Link) {
-                record.timestamp = record.timestamp.max(self.tombs.earliest(&record.name));
-            }
+        for record in records {
             let start = lines.len();
             let _ = write!(lines, "{record}");
             if lines.len() - start >= Record::LINE_MAX {
@@ -248,7 +245,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Time of the first of them, s: it may be later than asked for, when the name was deleted before.
+    /// Time of the first of them, s.
     pub fn time(&self) -> i64 {
         self.time
     }

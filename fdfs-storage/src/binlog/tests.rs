@@ -21,9 +21,9 @@ fn readers_stop_before_what_is_not_settled() {
     let dir = tempfile::tempdir().unwrap();
     let log = Binlog::open(dir.path()).unwrap();
     let mut reader = log.reader(Pos::default());
-    log.append(record(1)).unwrap().settle();
-    let two = log.append(record(2)).unwrap();
-    let three = log.append(record(3)).unwrap();
+    log.append(&record(1)).unwrap().settle();
+    let two = log.append(&record(2)).unwrap();
+    let three = log.append(&record(3)).unwrap();
     assert_eq!(all(&mut reader), [1]);
     three.settle();
     assert_eq!(all(&mut reader), [0i64; 0]);
@@ -42,7 +42,7 @@ fn a_torn_line_is_removed_at_start() {
     for torn in ["", "17953", "1795332974 C M00/00/00/Ck0AFWsCm26EXQA0AAA"] {
         std::fs::write(&path, format!("{whole}{torn}")).unwrap();
         let log = Binlog::open(dir.path()).unwrap();
-        log.append(record(3)).unwrap().settle();
+        log.append(&record(3)).unwrap().settle();
         assert_eq!(all(&mut log.reader(Pos::default())), [1, 2, 3], "{torn}");
     }
     std::fs::write(&path, "no end at all").unwrap();
@@ -53,10 +53,10 @@ fn a_torn_line_is_removed_at_start() {
 fn files_follow_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let log = Binlog::open(dir.path()).unwrap();
-    log.append(record(1)).unwrap().settle();
+    log.append(&record(1)).unwrap().settle();
     // As if the first file were full.
     log.rotate(&mut log.lock()).unwrap();
-    log.append(record(2)).unwrap().settle();
+    log.append(&record(2)).unwrap().settle();
     let mut reader = log.reader(Pos::default());
     assert_eq!(all(&mut reader), [1, 2]);
     drop(log);
@@ -87,7 +87,7 @@ fn waiting_ends_with_an_append() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let writer = Arc::clone(&log);
-        let thread = std::thread::spawn(move || writer.append(record(1)).unwrap().settle());
+        let thread = std::thread::spawn(move || writer.append(&record(1)).unwrap().settle());
         tokio::time::timeout(std::time::Duration::from_secs(5), reader.wait()).await.unwrap();
         thread.join().unwrap();
     });
@@ -98,7 +98,7 @@ fn waiting_ends_with_an_append() {
 fn many(dir: &Path) -> (Arc<Binlog>, Vec<i64>) {
     let log = Binlog::open_with(dir, 400).unwrap();
     let expected: Vec<i64> = (1..=100).collect();
-    expected.iter().for_each(|n| log.append(record(*n)).unwrap().settle());
+    expected.iter().for_each(|n| log.append(&record(*n)).unwrap().settle());
     (log, expected)
 }
 
@@ -190,7 +190,7 @@ fn a_log_of_compressed_files_alone_goes_on_behind_them() {
     fs::remove_file(dir.path().join("binlog_index.dat")).unwrap();
     let log = Binlog::open(dir.path()).unwrap();
     assert_eq!(log.end(), Pos { index: last, offset: 0 });
-    log.append(record(1000)).unwrap().settle();
+    log.append(&record(1000)).unwrap().settle();
     let found = all(&mut log.reader(Pos::default()));
     assert_eq!((found.first(), found.last()), (Some(&expected[0]), Some(&1000)));
 }

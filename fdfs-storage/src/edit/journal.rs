@@ -127,7 +127,7 @@ fn complete(storage: &Storage, entry: &Path) -> io::Result<String> {
             return Err(invalid("it does not fit the file"));
         }
         // First, so that without space for it nothing is changed.
-        let pending = if logged { None } else { Some(storage.binlog.append(record.clone())?) };
+        let pending = if logged { None } else { Some(storage.binlog.append(&record)?) };
         match record.op {
             Op::Truncate => file.set_len(len)?,
             _ => copy_range(&from, &file, start, len)?,

@@ -134,7 +134,7 @@ pub fn apply(storage: &Storage, name: &FileName, change: Change) -> Result<(), R
             (_, Some(bytes)) => file.write_all_at(bytes, plan.start)?,
             (_, None) => copy_range(&temp.reopen()?, &file, plan.start, plan.len)?,
         }
-        let pending = storage.binlog.append(record)?;
+        let pending = storage.binlog.append(&record)?;
         if plan.op == Op::Truncate {
             file.set_len(plan.len)?;
         }
@@ -192,7 +192,7 @@ fn give_name(
     }
     let pending = match records.is_empty() {
         true => None,
-        false => Some(storage.binlog.append_all(&mut records)?),
+        false => Some(storage.binlog.append_all(&records)?),
     };
     for (old, new) in [Some((*old, *new)).filter(is_there), metadata].into_iter().flatten() {
         disk::rename(&storage.paths, &old, &new)?;

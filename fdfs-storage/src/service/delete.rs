@@ -89,22 +89,20 @@ pub(crate) fn complete(storage: &Storage, name: &FileName) -> Result<(), Refused
 pub(crate) fn remove(storage: &Storage, names: &[FileName]) -> Result<(), Refused> {
     let timestamp = now();
     let record = |name: &FileName| deleted(timestamp.max(earliest_delete(storage, name)), false, name);
-    let mut records: Vec<Record> = names.iter().map(record).collect();
+    let records: Vec<Record> = names.iter().map(record).collect();
     storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
-    unlink(storage, &mut records, names)
+    unlink(storage, &records, names)
 }
 
 /// The delete of a name that may be given again is later than the file, whatever the clock says now: what comes by several
 /// ways is told apart by its time.
 pub(crate) fn earliest_delete(storage: &Storage, name: &FileName) -> i64 {
-    match disk::lstat(&storage.paths, name) {
-        Ok(found) if !name.is_unique() => found.st_mtime + 1,
-        _ => i64::MIN,
-    }
+    let found = (!name.is_unique()).then(|| disk::lstat(&storage.paths, name).ok()).flatten();
+    found.map_or(i64::MIN, |found| found.st_mtime + 1)
 }
 
 /// Logs deletes, and removes these files.
-pub(crate) fn unlink(storage: &Storage, records: &mut [Record], names: &[FileName]) -> Result<(), Refused> {
+pub(crate) fn unlink(storage: &Storage, records: &[Record], names: &[FileName]) -> Result<(), Refused> {
     let what = names.first().map_or_else(String::new, ToString::to_string);
     let failed = |error: io::Error| Refused::io("delete", &what, &error);
     let pending = storage.binlog.append_all(records).map_err(failed)?;

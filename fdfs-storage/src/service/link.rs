@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fdfs_core::binlog::{Op, Record};
+use fdfs_core::binlog::Op;
 use fdfs_core::fileid::{Blob, FileName, Kind, encode27, slave_name};
 use fdfs_core::wire::edit::CreateLink;
 use fdfs_core::wire::list::stat;
@@ -65,13 +65,10 @@ pub(crate) fn make(storage: &Storage, link: &FileName, source: &FileName) -> Res
     if disk::lstat(&storage.paths, link).is_ok() {
         return Err(Refused::new(Status::EXIST, format!("{link} exists")));
     }
-    let timestamp = now();
     let more = Some(source.logic());
-    let record = Record { timestamp, op: Op::Link, replica: false, name: link.logic(), more };
-    let pending = storage.binlog.append(record).map_err(failed)?;
+    let pending = storage.log(now(), Op::Link, link, more).map_err(failed)?;
     disk::make_link(&storage.paths, link, source).map_err(failed)?;
     disk::set_mtime(&storage.paths, link, pending.time()).map_err(failed)?;
     pending.settle();
-    storage.stat.at(stat::LAST_SOURCE_UPDATE, timestamp);
     Ok(())
 }

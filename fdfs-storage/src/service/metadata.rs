@@ -61,8 +61,9 @@ fn change(storage: &Storage, name: &FileName, mode: MetaMode, new: Metadata) -> 
         temp.file().sync_data().map_err(failed)?;
     }
     // Not before the one that it replaces, whatever the clock says now.
-    let least = disk::lstat(&storage.paths, &file).map_or(i64::MIN, |found| found.st_mtime);
-    let pending = storage.log(now().max(least), op, &file).map_err(failed)?;
+    let replaced = old.and_then(|_| disk::lstat(&storage.paths, &file).ok());
+    let least = replaced.map_or(i64::MIN, |found| found.st_mtime);
+    let pending = storage.log(now().max(least), op, &file, None).map_err(failed)?;
     temp.set_mtime(pending.time()).map_err(failed)?;
     temp.replace(&file).map_err(failed)?;
     pending.settle();

@@ -180,12 +180,18 @@ impl<'a> Stream<'a> {
             }
             // Records of own changes tell of themselves; the others are looked at with every tick.
             let may_read = self.next.is_none() && self.may_fill();
-            let gathered = sleep_until(self.gather_until.unwrap_or_else(Instant::now));
+            let gather_until = self.gather_until;
+            let gathered = async {
+                match gather_until {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = outbox.wait() => self.collect()?,
                 _ = news.changed(), if may_read => {}
                 () = progress.asked() => self.gather_until = None,
-                () = gathered, if self.gather_until.is_some() => self.gather_until = None,
+                () = gathered => self.gather_until = None,
                 _ = changes.changed() => {
                     let status = self.storage.members.get(self.peer).map(|member| member.status);
                     if !matches!(status, Some(StorageStatus::Active | StorageStatus::Syncing)) {

@@ -161,17 +161,21 @@ impl Member {
     }
 
     pub fn log_at(&self, timestamp: i64, op: Op, name: &str, more: Option<String>) {
-        let record = Record { timestamp, op, replica: false, name: name.to_owned(), more };
-        self.storage.binlog.append(record).unwrap().settle();
+        let pending = if matches!(op, Op::Create | Op::Update | Op::Link) {
+            let name = FileName::parse(name.as_bytes(), 1).unwrap();
+            self.storage.log(timestamp, op, &name, more)
+        } else {
+            let record = Record { timestamp, op, replica: false, name: name.to_owned(), more };
+            self.storage.binlog.append(&record)
+        };
+        pending.unwrap().settle();
     }
 
     /// A file with a name that may have been deleted before; its time is that of its record.
     pub fn make(&self, op: Op, name: &str, content: &[u8]) {
-        let record =
-            Record { timestamp: fdfs_storage::now(), op, replica: false, name: name.to_owned(), more: None };
-        let pending = self.storage.binlog.append(record).unwrap();
-        std::fs::write(self.path_of(name), content).unwrap();
         let checked = FileName::parse(name.as_bytes(), 1).unwrap();
+        let pending = self.storage.log(fdfs_storage::now(), op, &checked, None).unwrap();
+        std::fs::write(self.path_of(name), content).unwrap();
         fdfs_storage::disk::set_mtime(&self.storage.paths, &checked, pending.time()).unwrap();
         pending.settle();
     }
@@ -200,7 +204,7 @@ impl Member {
         let least = if op == Op::Delete { mtime + 1 } else { 0 };
         let timestamp = fdfs_storage::now().max(least);
         let record = Record { timestamp, op, replica: false, name: logged.clone(), more };
-        let pending = self.storage.binlog.append(record).unwrap();
+        let pending = self.storage.binlog.append(&record).unwrap();
         match content {
             Some(content) => std::fs::write(self.path_of(name), content).unwrap(),
             None if op == Op::Rename => std::fs::rename(self.path_of(name), self.path_of(&logged)).unwrap(),

@@ -66,7 +66,7 @@ fn apply(
         records.push(deleted(timestamp, true, name));
     }
     if !records.is_empty() {
-        unlink(storage, &mut records, &gone)?;
+        unlink(storage, &records, &gone)?;
     }
     Ok(if there { Status::OK } else { Status::NOENT })
 }

@@ -100,7 +100,7 @@ fn log(
     more: Option<String>,
 ) -> Result<Pending, Refused> {
     let record = Record { timestamp, op, replica: true, name: name.logic(), more };
-    storage.binlog.append(record).map_err(|error| Refused::io("log", name, &error))
+    storage.binlog.append(&record).map_err(|error| Refused::io("log", name, &error))
 }
 
 /// Notes the time of a record as that up to which the peer's changes are here (replication 9.1), unless the peer tells

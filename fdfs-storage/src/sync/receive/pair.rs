@@ -13,7 +13,7 @@ use fdfs_net::Conn;
 use super::{in_time, is_deleted, log, make, note};
 use crate::disk;
 use crate::dups;
-use crate::service::{Answer, Body, Refused, Session};
+use crate::service::{Answer, Body, Refused, Session, deleted, unlink};
 use crate::storage::Storage;
 use crate::sync::Fence;
 
@@ -147,9 +147,7 @@ fn apply(
 /// The new file came as a whole: of the rename remains that the old name goes.
 fn old_goes(storage: &Storage, old: &FileName, timestamp: i64) -> Result<Status, Refused> {
     if disk::lstat(&storage.paths, old).is_ok() {
-        let pending = log(storage, timestamp, Op::Delete, old, None)?;
-        disk::remove(&storage.paths, old).map_err(|error| Refused::io("delete", old, &error))?;
-        pending.settle();
+        unlink(storage, &[deleted(timestamp, true, old)], &[*old])?;
     }
     Ok(Status::EXIST)
 }
